@@ -1,0 +1,1 @@
+//! The engine of chathost: connector, sessions, channels, calls between servers, handler hosting.

@@ -1,0 +1,1 @@
+//! Handlers in Lua: the script VM of a chathost server.

@@ -1,0 +1,1 @@
+//! The program as a library: what tests use to start a cluster.

@@ -1,0 +1,1 @@
+//! Pomelo's wire: package, message, handshake, dictionary, protobuf. No IO.

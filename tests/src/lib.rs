@@ -1,0 +1,1 @@
+//! Support library and integration tests of chathost.
