@@ -117,37 +117,30 @@ mod tests {
 
     use super::*;
 
-    /// A server on a free port over a folder with two files; dropping `stop` does not stop it, sending does.
+    /// The page of this crate on a free port, until dropped or told to stop.
     struct Site {
         stop: oneshot::Sender<()>,
         served: tokio::task::JoinHandle<io::Result<()>>,
         address: std::net::SocketAddr,
-        _public: tempfile::TempDir,
     }
 
     async fn site(gate_host: Option<&str>) -> Site {
-        let public = tempfile::tempdir().unwrap();
-        std::fs::write(public.path().join("index.html"), "<title>chat</title>").unwrap();
-        std::fs::create_dir(public.path().join("js")).unwrap();
-        std::fs::write(public.path().join("js/main.js"), "export {};").unwrap();
+        let public = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/public"));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let page = Page {
-            public: public.path().to_owned(),
+            public,
             gate_host: gate_host.map(str::to_owned),
             gate_port: 3014,
         };
         let served = tokio::spawn(serve(listener, page, async move {
-            if stopped.await.is_err() {
-                std::future::pending().await
-            }
+            let _ = stopped.await;
         }));
         Site {
             stop,
             served,
             address,
-            _public: public,
         }
     }
 
@@ -165,19 +158,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_root_is_the_page() {
+    async fn the_root_is_the_page_and_all_parts_have_the_types_that_browsers_insist_on() {
         let site = site(None).await;
-        let (head, body) = site.ask("GET /").await;
-        assert!(head.starts_with("http/1.1 200"), "{head}");
-        assert!(head.contains("content-type: text/html"), "{head}");
-        assert_eq!(body, "<title>chat</title>");
-    }
-
-    #[tokio::test]
-    async fn a_module_has_the_type_that_browsers_insist_on() {
-        let (head, body) = site(None).await.ask("GET /js/main.js").await;
-        assert!(head.contains("content-type: text/javascript"), "{head}");
-        assert_eq!(body, "export {};");
+        for (path, content_type, content) in [
+            ("/", "text/html", "<!doctype html>"),
+            ("/style.css", "text/css", ":root"),
+            ("/logo.svg", "image/svg+xml", "<svg"),
+            ("/js/main.js", "text/javascript", "import"),
+        ] {
+            let (head, body) = site.ask(&format!("GET {path}")).await;
+            assert!(head.starts_with("http/1.1 200"), "{path}: {head}");
+            assert!(
+                head.contains(&format!("content-type: {content_type}")),
+                "{path}: {head}"
+            );
+            assert!(body.contains(content), "{path}: {body}");
+        }
     }
 
     #[tokio::test]

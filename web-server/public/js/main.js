@@ -31,16 +31,16 @@ async function login(name, room) {
   const wrong = checkLogin(name, room);
   if (wrong) return view.showLoginError(wrong.text, wrong.field);
   view.showBusy(true);
+  view.prepareChat(name, room);
   try {
-    view.prepareChat(name, room);
     await chat.login(name, room);
-    remember(name, room);
-    view.showChat();
   } catch (error) {
-    view.showLoginError(error.message, error.duplicate ? "name" : null);
-  } finally {
     view.showBusy(false);
+    return view.showLoginError(error.message, error.duplicate ? "name" : null);
   }
+  view.showBusy(false);
+  remember(name, room);
+  view.showChat();
 }
 
 function leave() {

@@ -17,7 +17,7 @@ const STATES = {
   closed: "Not connected",
   connecting: "Connecting…",
   open: "Connected",
-  waiting: "Connection lost",
+  waiting: "Offline",
 };
 
 export class View {
@@ -61,9 +61,10 @@ export class View {
 
   /** @param {string} text @param {"name" | "room" | null} field the one to blame, which gets the focus */
   showLoginError(text, field) {
-    const { loginError, loginUser, channelList } = this.#page;
+    const { loginError, loginUser, channelList, login } = this.#page;
     loginError.textContent = text;
     loginError.hidden = !text;
+    login.focus();
     for (const [input, name] of [[loginUser, "name"], [channelList, "room"]]) {
       const wrong = field === name;
       input.setAttribute("aria-invalid", String(wrong));
