@@ -10,6 +10,10 @@
 //!
 //! Not here: memory's hard limit (mlua's allocator), and limits on what a call does to others (pushes, RPC).
 
+mod budgeted;
+
+pub use budgeted::Budgeted;
+
 use crate::{
     clock,
     error::{Location, ScriptError, Trace},
@@ -19,12 +23,9 @@ use std::{
     cell::{Cell, RefCell},
     fmt,
     future::Future,
-    pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
     time::Duration,
 };
-use tokio::time::{Sleep, sleep};
 
 /// What one call may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,12 +157,7 @@ impl Budget {
         limits: CallLimits,
         future: F,
     ) -> Budgeted<F> {
-        Budgeted {
-            budget: self.clone(),
-            call: Self::call(limits),
-            future: Some(future),
-            deadline: None,
-        }
+        Budgeted::new(self.clone(), Self::call(limits), future)
     }
 
     /// Whether the current call has used up its time: for work on a script's behalf that runs no script.
@@ -291,6 +287,9 @@ impl Watch {
             return Ok(());
         }
         self.look_at.set(0);
+        if is_waiting(lua) {
+            return Ok(());
+        }
         let mut at = call.at.borrow_mut();
         if at.is_none() {
             *at = Location::of_script(lua);
@@ -309,6 +308,16 @@ impl Watch {
         self.collect_at
             .set((limit / 2).max(used + limit.saturating_sub(used) / 2));
     }
+}
+
+/// Whether it is no script that runs, but what mlua wraps around a host function that waits. When a waiting call is
+/// dropped, that has to run once more to drop what was waited for; else it would live until garbage is collected.
+/// (As it does if a script waits in a coroutine of its own.)
+fn is_waiting(lua: &Lua) -> bool {
+    lua.inspect_stack(0, |frame| {
+        frame.source().source.as_deref() == Some("=__mlua_async_poll")
+    })
+    .unwrap_or(false)
 }
 
 impl Call {
@@ -351,76 +360,5 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// A future of one call. See [`Budget::watch`].
-pub struct Budgeted<F> {
-    budget: Budget,
-    call: Rc<Call>,
-    /// `None` when it is over.
-    future: Option<F>,
-    /// A timer only exists once the call waits; most never do.
-    deadline: Option<Pin<Box<Sleep>>>,
-}
-
-impl<F> Budgeted<F> {
-    /// Drops the future inside the call: what its coroutine still wants to do then is stopped at once.
-    fn end(&mut self, why: Ended) {
-        let Some(future) = self.future.take() else { return };
-        if self.call.ended.get().is_none() {
-            self.call.ended.set(Some(why));
-        }
-        let _entered = self.budget.enter(&self.call);
-        drop(future);
-    }
-}
-
-impl<T, F: Future<Output = Result<T, ScriptError>> + Unpin> Future for Budgeted<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if let Some(deadline) = &mut this.deadline
-            && deadline.as_mut().poll(context).is_ready()
-        {
-            this.end(Ended::Deadline);
-        }
-        let polled = match &mut this.future {
-            Some(future) => {
-                let _entered = this.budget.enter(&this.call);
-                let polled = Pin::new(future).poll(context);
-                if polled.is_ready() {
-                    // Dropping it is still part of the call.
-                    this.future = None;
-                }
-                polled
-            }
-            None => Poll::Pending,
-        };
-        if polled.is_pending() && this.future.is_some() && this.deadline.is_none() {
-            let mut deadline = Box::pin(sleep(this.call.limits.deadline));
-            // Polled, so that it wakes this task.
-            if deadline.as_mut().poll(context).is_ready() {
-                this.end(Ended::Deadline);
-            }
-            this.deadline = Some(deadline);
-        }
-        if let Some(verdict) = this.call.verdict() {
-            this.end(Ended::Dropped);
-            return Poll::Ready(Err(verdict));
-        }
-        polled
-    }
-}
-
-impl<F> Drop for Budgeted<F> {
-    fn drop(&mut self) {
-        self.end(Ended::Dropped);
-    }
-}
-
-impl<F> fmt::Debug for Budgeted<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Budgeted")
-            .field("call", &self.call)
-            .finish_non_exhaustive()
-    }
-}
+#[cfg(test)]
+mod tests;

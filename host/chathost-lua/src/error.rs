@@ -65,6 +65,14 @@ impl ScriptError {
     }
 }
 
+/// What fails in the host on a script's behalf, before or after the script runs.
+impl From<mlua::Error> for ScriptError {
+    fn from(error: mlua::Error) -> Self {
+        let error = Value::Error(Box::new(error));
+        Self::Raised(Box::new(Raised::new(&error, Trace::default())))
+    }
+}
+
 fn in_front(at: &Option<Location>) -> String {
     at.as_ref().map(|at| format!("{at}: ")).unwrap_or_default()
 }

@@ -1,11 +1,22 @@
 //! Handlers in Lua: the script VM of a chathost server.
 //!
-//! ```
-//! use chathost_lua::{Limits, RealWorld, Vm};
-//! use std::rc::Rc;
+//! ```no_run
+//! use chathost_lua::{Limits, RealWorld, Snapshot, Vm, load};
+//! use std::{path::Path, rc::Rc, sync::Arc};
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let vm = Vm::new(Limits::default(), Rc::new(RealWorld::default()), |_vm| Ok(()))?;
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let snapshot = Arc::new(Snapshot::read(Path::new("handlers"))?);
+//! let vm = Vm::new(Limits::default(), Rc::new(RealWorld::default()), |vm| {
+//!     // The host's API: what scripts see as globals.
+//!     vm.lua().globals().set("answer", 42)
+//! })?;
+//! let scripts = load(&vm, &snapshot, "chat")?;
+//!
+//! let method = scripts.methods().first().ok_or("nothing to call")?;
+//! let msg = vm.json().read(vm.lua(), br#"{ "content": "hello" }"#)?;
+//! let result: mlua::Value = vm.call(&method.function, msg).await?;
+//! let mut answer = Vec::new();
+//! vm.json().write(&result, &mut answer)?;
 //! # Ok(())
 //! # }
 //! ```

@@ -91,6 +91,7 @@ impl Place {
 }
 
 /// From a table to a value in it.
+#[derive(Clone, Copy)]
 enum Step<'a> {
     Index(i64),
     Key(&'a [u8]),
