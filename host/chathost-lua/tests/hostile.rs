@@ -63,10 +63,10 @@ impl<'a> End<'a> {
 fn limits() -> Limits {
     Limits {
         call: CallLimits {
-            cpu: Duration::from_millis(40),
+            cpu: Duration::from_millis(60),
             deadline: Duration::from_secs(10),
         },
-        load: Duration::from_millis(40),
+        load: Duration::from_millis(60),
         memory: 16 << 20,
         json: 1 << 16,
     }

@@ -43,10 +43,10 @@ pub struct Method {
 }
 
 impl Method {
-    /// Whether it answers through `next(err, resp)` instead of its return value: a handler that declares a third
-    /// parameter, after the message and the session.
-    pub fn takes_next(&self) -> bool {
-        self.kind == Kind::Handler && self.parameters > 2
+    /// Whether it answers through `next(err, resp)` instead of its return value: a handler that declares one parameter
+    /// more than the session and the `values` in front of it: the message, or what is in it if the body is an array.
+    pub fn takes_next(&self, values: usize) -> bool {
+        self.kind == Kind::Handler && self.parameters > values + 1
     }
 }
 

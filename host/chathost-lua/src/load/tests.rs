@@ -43,7 +43,7 @@ fn routes(files: &[(&str, &str)]) -> Vec<String> {
         .methods()
         .iter()
         .map(|method| {
-            let next = if method.takes_next() { "!" } else { "" };
+            let next = if method.takes_next(1) { "!" } else { "" };
             format!("{:?} {}.{}{next}", method.kind, method.group, method.name)
         })
         .collect()

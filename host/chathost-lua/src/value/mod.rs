@@ -63,8 +63,8 @@ impl Json {
         read::value(lua, self, text)
     }
 
-    /// The elements of an array, or the one value that is no array: the arguments of a remote call. `null` among them
-    /// is `nil`, because it stands for an argument that was not given.
+    /// The elements of an array, or the one value that is no array: the arguments of a remote call, or of a handler
+    /// (an array body is spread over its parameters). `null` among them is `nil`: an argument that was not given.
     ///
     /// # Errors
     /// As [`Json::read`].

@@ -28,6 +28,13 @@ pub enum ReadError {
     Lua(#[from] mlua::Error),
 }
 
+impl ReadError {
+    /// The text is at fault, not its length or the VM.
+    pub fn is_syntax(&self) -> bool {
+        matches!(self, Self::Json(_))
+    }
+}
+
 pub(super) fn value(lua: &Lua, json: &Json, text: &[u8]) -> Result<Value, ReadError> {
     unlimited(lua, json, text, |text| {
         let mut reader = Reader::new(lua, json);

@@ -1,7 +1,7 @@
 -- Whole files here: they do harm before there is anything to call.
 -- Each case: its name => how it ends, and the script up to the next (tests/hostile.rs).
 
---- loop => refused: handlers/evil.lua:1: more than 40ms of processor time
+--- loop => refused: handlers/evil.lua:1: more than 60ms of processor time
 while true do end
 
 --- loop in pcall => refused: processor time

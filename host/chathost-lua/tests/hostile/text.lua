@@ -44,4 +44,4 @@ return os.date(('%c'):rep(1000000))
 return { text = ('x'):rep(1000000) }
 
 --- an answer of bits => cannot be sent: more than 65536 bytes
-local t = {} for i = 1, 30000 do t[i] = { i } end return t
+local t = {} for i = 1, 10000 do t[i] = { i } end return t
