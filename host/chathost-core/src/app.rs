@@ -1,0 +1,114 @@
+//! One server: what it is, and everything it owns.
+//!
+//! Pomelo's `app`. It lives on its server's thread and is passed, first, to whatever needs it; nothing in it may cross
+//! to another thread. It does nothing by itself: the verbs are in the services.
+
+use crate::{
+    busy::Busy,
+    channel::ChannelService,
+    config::{Cluster, ServerInfo, TypeSettings},
+    connector::Outgoing,
+    envelope::ServerId,
+    handler::{Hooks, Running},
+    lane::Lanes,
+    post::{Post, Transport},
+    rpc::{Calls, Router},
+    session::SessionService,
+    turn::Turn,
+};
+use serde_json::Value;
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+};
+
+/// The context of one server. Always behind an `Rc`; clone that.
+#[derive(Debug)]
+pub struct App {
+    /// This server's entry in `servers.json`.
+    pub info: Arc<ServerInfo>,
+    /// Every server there is, and the files they came from.
+    pub cluster: Arc<Cluster>,
+    /// The settings of this server's type.
+    pub settings: Arc<TypeSettings>,
+    /// Sessions of clients connected here. Empty on a backend.
+    pub sessions: SessionService,
+    /// Channels kept here.
+    pub channels: ChannelService,
+    /// Where a call goes.
+    pub router: Router,
+    /// Calls that wait for an answer.
+    pub calls: Calls,
+    /// The way out to other servers.
+    pub post: Post,
+    /// The way out to clients.
+    pub outgoing: Outgoing,
+    /// The order of each session's requests.
+    pub lanes: Rc<Lanes>,
+    /// The end of the loop's turn.
+    pub turn: Turn,
+    /// The handlers that run now.
+    pub running: Running,
+    /// What `app.lua` put in the connector's hands.
+    pub hooks: Hooks,
+    /// Clients' connections, from accept to the last byte.
+    pub(crate) connections: Busy,
+    /// The server ends: messages are refused from here on.
+    pub(crate) stopping: Cell<bool>,
+    values: RefCell<HashMap<Box<str>, Value>>,
+}
+
+impl App {
+    /// A server that owns nothing yet.
+    pub fn new(info: Arc<ServerInfo>, cluster: Arc<Cluster>, transport: Arc<dyn Transport>) -> Rc<Self> {
+        let settings = cluster.settings.for_type(&info.server_type);
+        Rc::new(Self {
+            sessions: SessionService::new(settings.session.single_session),
+            channels: ChannelService::default(),
+            router: Router::default(),
+            calls: Calls::new(&settings.rpc),
+            post: Post::new(transport),
+            outgoing: Outgoing::default(),
+            lanes: Rc::default(),
+            turn: Turn::default(),
+            running: Running::default(),
+            hooks: Hooks::default(),
+            connections: Busy::default(),
+            stopping: Cell::new(false),
+            values: RefCell::default(),
+            info,
+            cluster,
+            settings,
+        })
+    }
+
+    /// This server's id.
+    pub fn id(&self) -> &ServerId {
+        &self.info.id
+    }
+
+    /// This server's type.
+    pub fn server_type(&self) -> &str {
+        &self.info.server_type
+    }
+
+    /// Keeps a JSON value under a name, for every generation of handlers to come (Pomelo's `app.set`).
+    pub fn set(&self, key: &str, value: Value) {
+        self.values.borrow_mut().insert(key.into(), value);
+    }
+
+    /// Lets go of everything that handlers gave the server: their functions hold the server in turn.
+    pub(crate) fn release(&self) {
+        self.running.clear();
+        self.hooks.clear();
+        self.router.clear();
+        self.sessions.clear_listeners();
+    }
+
+    /// What was kept under a name (Pomelo's `app.get`).
+    pub fn get(&self, key: &str) -> Option<Value> {
+        self.values.borrow().get(key).cloned()
+    }
+}

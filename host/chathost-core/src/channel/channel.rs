@@ -1,0 +1,219 @@
+//! One channel: who is in it, and what scripts keep in it.
+//!
+//! A set of (uid, frontend) pairs in the order of joining. It is freed with its last member; `destroy` frees it before.
+
+use crate::{
+    envelope::{ServerId, Uid},
+    session::Settings,
+};
+use serde_json::Value;
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, HashMap},
+    rc::Rc,
+    sync::Arc,
+};
+
+/// A user in a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Member {
+    /// Whom the session is bound to.
+    pub uid: Uid,
+    /// The frontend the session lives on.
+    pub sid: ServerId,
+}
+
+/// Who is to get a push, frontend by frontend.
+pub(crate) type Groups = Rc<Vec<(ServerId, Arc<[Uid]>)>>;
+
+/// A named set of members. Handles are `Rc`s.
+#[derive(Debug)]
+pub struct Channel {
+    name: Box<str>,
+    members: RefCell<Members>,
+    values: RefCell<Settings>,
+    destroyed: Cell<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    joined: u64,
+    /// By the order of joining.
+    in_order: BTreeMap<u64, Member>,
+    /// A uid may be on several frontends.
+    by_uid: HashMap<Uid, Vec<(ServerId, u64)>>,
+    /// What a push is sent by, until somebody joins or leaves.
+    groups: Option<Groups>,
+}
+
+impl Channel {
+    pub(crate) fn new(name: &str) -> Rc<Self> {
+        Rc::new(Self {
+            name: name.into(),
+            members: RefCell::default(),
+            values: RefCell::default(),
+            destroyed: Cell::new(false),
+        })
+    }
+
+    /// The name it is found by.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Adds a member; once in, again in changes nothing. False after `destroy`.
+    pub(crate) fn insert(&self, uid: Uid, sid: ServerId) -> bool {
+        if self.destroyed.get() {
+            return false;
+        }
+        let mut members = self.members.borrow_mut();
+        let Members {
+            joined,
+            in_order,
+            by_uid,
+            groups,
+        } = &mut *members;
+        let places = by_uid.entry(uid.clone()).or_default();
+        if !places.iter().any(|(at, _)| *at == sid) {
+            *joined += 1;
+            places.push((sid.clone(), *joined));
+            in_order.insert(*joined, Member { uid, sid });
+            *groups = None;
+        }
+        true
+    }
+
+    /// Takes a member out; false if it was not in.
+    pub(crate) fn take_out(&self, uid: &str, sid: &str) -> bool {
+        let mut members = self.members.borrow_mut();
+        let Some(places) = members.by_uid.get_mut(uid) else {
+            return false;
+        };
+        let Some(place) = places.iter().position(|(at, _)| **at == *sid) else {
+            return false;
+        };
+        let (_, joined) = places.remove(place);
+        if places.is_empty() {
+            members.by_uid.remove(uid);
+        }
+        members.in_order.remove(&joined);
+        members.groups = None;
+        true
+    }
+
+    /// The uids in it, in the order of joining.
+    pub fn members(&self) -> Vec<Uid> {
+        let members = self.members.borrow();
+        let first = |(joined, member): (&u64, &Member)| {
+            let places = members.by_uid.get(&member.uid)?;
+            (places.first()?.1 == *joined).then(|| member.uid.clone())
+        };
+        members.in_order.iter().filter_map(first).collect()
+    }
+
+    /// The member with this uid.
+    pub fn member(&self, uid: &str) -> Option<Member> {
+        let members = self.members.borrow();
+        let (uid, places) = members.by_uid.get_key_value(uid)?;
+        Some(Member {
+            uid: uid.clone(),
+            sid: places.first()?.0.clone(),
+        })
+    }
+
+    /// The number of uids in it.
+    pub fn user_amount(&self) -> usize {
+        self.members.borrow().by_uid.len()
+    }
+
+    /// Keeps a JSON value in the channel; null forgets it. Gone with the channel.
+    pub fn set(&self, key: &str, value: Value) {
+        let mut values = self.values.borrow_mut();
+        if value.is_null() {
+            values.remove(key);
+        } else {
+            values.insert(key.to_owned(), value);
+        }
+    }
+
+    /// What is kept under a key.
+    pub fn get(&self, key: &str) -> Option<Value> {
+        self.values.borrow().get(key).cloned()
+    }
+
+    /// Whether `destroy` was called.
+    pub fn is_destroyed(&self) -> bool {
+        self.destroyed.get()
+    }
+
+    pub(crate) fn mark_destroyed(&self) {
+        self.destroyed.set(true);
+        self.members.take();
+        self.values.take();
+    }
+
+    pub(crate) fn groups(&self) -> Groups {
+        let mut members = self.members.borrow_mut();
+        if let Some(groups) = &members.groups {
+            return groups.clone();
+        }
+        let groups = group(members.in_order.values().cloned());
+        members.groups = Some(groups.clone());
+        groups
+    }
+}
+
+/// Members by frontend, in the order in which each was first named.
+pub(crate) fn group(members: impl Iterator<Item = Member>) -> Groups {
+    let mut places: HashMap<ServerId, usize> = HashMap::new();
+    let mut groups: Vec<(ServerId, Vec<Uid>)> = Vec::new();
+    for Member { uid, sid } in members {
+        let place = *places.entry(sid.clone()).or_insert_with(|| {
+            groups.push((sid, Vec::new()));
+            groups.len() - 1
+        });
+        groups[place].1.push(uid);
+    }
+    Rc::new(groups.into_iter().map(|(sid, uids)| (sid, uids.into())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_in_the_order_of_joining() {
+        let channel = Channel::new("room");
+        for (uid, sid) in [
+            ("bob", "c2"),
+            ("alice", "c1"),
+            ("bob", "c2"),
+            ("bob", "c1"),
+            ("carol", "c2"),
+        ] {
+            assert!(channel.insert(uid.into(), sid.into()));
+        }
+        assert_eq!(channel.members(), ["bob", "alice", "carol"].map(Uid::from));
+        assert_eq!(channel.user_amount(), 3);
+        assert_eq!(channel.member("bob").unwrap().sid.as_ref(), "c2");
+        let groups = channel.groups();
+        assert_eq!(groups.len(), 2);
+        assert_eq!(*groups[0].1, ["bob", "carol"].map(Uid::from));
+        assert_eq!(*groups[1].1, ["alice", "bob"].map(Uid::from));
+
+        assert!(channel.take_out("bob", "c2"));
+        assert!(!channel.take_out("bob", "c2"));
+        assert_eq!(channel.member("bob").unwrap().sid.as_ref(), "c1");
+        assert_eq!(channel.members(), ["alice", "bob", "carol"].map(Uid::from));
+        assert!(!channel.take_out("nobody", "c1"));
+
+        channel.set("topic", "tea".into());
+        assert_eq!(channel.get("topic"), Some("tea".into()));
+        channel.set("topic", Value::Null);
+        assert_eq!(channel.get("topic"), None);
+
+        channel.mark_destroyed();
+        assert!(!channel.insert("dave".into(), "c1".into()));
+        assert_eq!(channel.user_amount(), 0);
+    }
+}

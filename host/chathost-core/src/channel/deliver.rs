@@ -1,0 +1,59 @@
+//! A push arrives at the frontend: one body, encoded once per wire form, into every recipient's outbox.
+//!
+//! Pomelo's `channelRemote`. The loop per member does a look-up and a queue operation, nothing else; writing is the end
+//! of the turn's.
+
+use crate::{
+    app::App,
+    connector::PushEncoder,
+    envelope::{PushMessage, Uid},
+    session::Session,
+};
+use std::rc::Rc;
+
+/// Delivers to users of this frontend. Returns those that have no session here.
+pub(crate) fn push(app: &Rc<App>, message: &PushMessage, recipients: &[Uid], exclude: &[Uid]) -> Vec<Uid> {
+    let mut encoder = PushEncoder::new(message, latest(app, message));
+    let mut unreached = Vec::new();
+    for uid in recipients {
+        if !exclude.is_empty() && exclude.contains(uid) {
+            continue;
+        }
+        if !app
+            .sessions
+            .for_uid(uid, |session| enqueue(app, session, &mut encoder))
+        {
+            unreached.push(uid.clone());
+        }
+    }
+    unreached
+}
+
+/// Delivers to every session of this frontend that has shaken hands; with `binded` to those with a uid.
+pub(crate) fn broadcast(app: &Rc<App>, message: &PushMessage, binded: bool) {
+    let mut encoder = PushEncoder::new(message, latest(app, message));
+    let sessions = if binded {
+        app.sessions.all_binded()
+    } else {
+        app.sessions.all()
+    };
+    for session in sessions {
+        enqueue(app, &session, &mut encoder);
+    }
+}
+
+fn enqueue(app: &Rc<App>, session: &Session, encoder: &mut PushEncoder<'_>) {
+    let connection = session.connection();
+    if let Some(frame) = connection.wire().and_then(|wire| encoder.encode(&wire)) {
+        connection.enqueue(app, frame);
+    }
+}
+
+/// Whether only the newest push of this route counts for a client that is behind.
+fn latest(app: &App, message: &PushMessage) -> bool {
+    app.settings
+        .limits
+        .latest_routes
+        .iter()
+        .any(|route| **route == *message.route)
+}

@@ -1,0 +1,206 @@
+//! One client's connection, as everybody but its own task sees it: a way to send, and one way to end.
+
+use super::{
+    CloseReason, Frame, Wire,
+    bucket::{Bucket, Rate},
+    outbox::Outbox,
+    wire::Framing,
+};
+use crate::{app::App, config::OutboxPolicy, error::Reply};
+use bytes::Bytes;
+use pomelo_protocol::PackageKind;
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    rc::Rc,
+};
+use tokio::{net::TcpStream, sync::Notify, time::Instant};
+
+/// How far a connection is (POMELO.md: INITED, WAIT_ACK, WORKING, CLOSED). Packages out of state are ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// The first bytes have not said yet whether it is WebSocket or TCP.
+    Opening,
+    /// Waits for the handshake.
+    Inited,
+    /// The handshake is being answered by the user's callback.
+    Shaking,
+    /// Waits for the ack.
+    WaitAck,
+    /// Takes and gives data.
+    Working,
+}
+
+/// A client's connection. Shared by its task, its session and the dirty list, all on one thread.
+#[derive(Debug)]
+pub struct Connection {
+    pub(super) stream: TcpStream,
+    peer: SocketAddr,
+    pub(super) sid: Cell<u64>,
+    pub(super) state: Cell<State>,
+    /// How bytes look on this connection, pinned by the handshake.
+    pub(super) wire: RefCell<Rc<Wire>>,
+    pub(super) outbox: RefCell<Outbox>,
+    /// On the dirty list.
+    pub(super) dirty: Cell<bool>,
+    /// Since when the kernel takes nothing.
+    pub(super) blocked: Cell<Option<Instant>>,
+    /// Why it is closing. Set once.
+    pub(super) closing: Cell<Option<CloseReason>>,
+    /// The socket failed; its task is to close it.
+    pub(super) failed: Cell<Option<CloseReason>>,
+    /// When it is closed unless something happens before.
+    pub(super) deadline: Cell<Instant>,
+    /// Tells the task that one of the above changed.
+    pub(super) wake: Notify,
+    bucket: RefCell<Bucket>,
+    /// Requests of the client that are not answered yet.
+    pub(crate) in_flight: Cell<usize>,
+}
+
+impl Connection {
+    pub(super) fn new(app: &App, stream: TcpStream, peer: SocketAddr) -> Rc<Self> {
+        let now = Instant::now();
+        Rc::new(Self {
+            stream,
+            peer,
+            sid: Cell::new(0),
+            state: Cell::new(State::Opening),
+            wire: RefCell::new(app.outgoing.wires.plain(Framing::Tcp)),
+            outbox: RefCell::default(),
+            dirty: Cell::new(false),
+            blocked: Cell::new(None),
+            closing: Cell::new(None),
+            failed: Cell::new(None),
+            deadline: Cell::new(now + app.settings.limits.handshake_timeout()),
+            wake: Notify::new(),
+            bucket: RefCell::new(Bucket::new(&app.settings.limits, now)),
+            in_flight: Cell::new(0),
+        })
+    }
+
+    /// Where the client connects from.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// How pushes must look; `None` until the client takes data.
+    pub fn wire(&self) -> Option<Rc<Wire>> {
+        (self.state.get() == State::Working).then(|| self.wire.borrow().clone())
+    }
+
+    /// Puts a frame into the outbox. When that is full the connection's policy decides.
+    pub fn enqueue(self: &Rc<Self>, app: &App, frame: Frame) {
+        if self.closing.get().is_some() {
+            return;
+        }
+        let limits = &app.settings.limits;
+        let mut outbox = self.outbox.borrow_mut();
+        let fits = outbox.push(frame, limits.outbox_bytes).or_else(|frame| {
+            outbox.make_room(
+                &frame,
+                limits.outbox_bytes,
+                limits.outbox_policy == OutboxPolicy::DropOldest,
+            );
+            outbox.push(frame, limits.outbox_bytes)
+        });
+        if fits.is_err() {
+            outbox.clear();
+            return self.fail(CloseReason::OutboxFull);
+        }
+        drop(outbox);
+        self.mark_dirty(app);
+    }
+
+    /// Answers a request of the client; a notify gets nothing. The route, empty where none could be read, decides how
+    /// the answer is encoded.
+    pub(crate) fn respond(self: &Rc<Self>, app: &App, request: Option<u64>, route: &str, reply: &Reply) {
+        let Some(id) = request.filter(|_| self.state.get() == State::Working) else {
+            return;
+        };
+        let response = self.wire.borrow().encode_response(id, route, &reply.body);
+        match response {
+            Ok(bytes) => self.enqueue(app, Frame::kept(bytes)),
+            Err(error) => {
+                tracing::warn!(%route, sid = self.sid.get(), %error, "a response could not be encoded");
+                if let Ok(bytes) = self
+                    .wire
+                    .borrow()
+                    .encode_response(id, route, &Reply::unhandled().body)
+                {
+                    self.enqueue(app, Frame::kept(bytes));
+                }
+            }
+        }
+    }
+
+    /// Sends a package other than data.
+    pub(super) fn send_package(self: &Rc<Self>, app: &App, kind: PackageKind, body: &[u8]) {
+        let package = self.wire.borrow().encode_package(kind, body);
+        match package {
+            Ok(bytes) => self.enqueue(app, Frame::kept(bytes)),
+            Err(error) => {
+                tracing::warn!(sid = self.sid.get(), ?kind, %error, "a package could not be encoded")
+            }
+        }
+    }
+
+    /// Ends the connection; the only way there is. The session is gone at once and its listeners run; what is in the
+    /// outbox is written, within a time limit, by the connection's task. `kick`: the reason for the kick package.
+    pub fn close(self: &Rc<Self>, app: &Rc<App>, reason: CloseReason, kick: Option<&str>) {
+        if self.closing.get().is_some() {
+            return;
+        }
+        let sid = self.sid.get();
+        tracing::debug!(sid, peer = %self.peer, code = reason.code(), %reason, "connection closed");
+        app.sessions.remove(app, sid, kick.unwrap_or(reason.as_str()));
+        if let (Some(kick), State::Working | State::WaitAck) = (kick, self.state.get()) {
+            let body = serde_json::json!({ "reason": kick }).to_string();
+            self.send_package(app, PackageKind::Kick, body.as_bytes());
+        }
+        if let Some(farewell) = self
+            .wire
+            .borrow()
+            .farewell()
+            .filter(|_| self.state.get() != State::Opening)
+        {
+            self.enqueue(app, Frame::kept(farewell));
+        }
+        self.closing.set(Some(reason));
+        self.wake.notify_one();
+    }
+
+    /// Counts a package of the client against the rate limit.
+    pub(super) fn rate(&self, app: &App) -> Rate {
+        self.bucket
+            .borrow_mut()
+            .take(&app.settings.limits, Instant::now())
+    }
+
+    /// The kernel takes no more for now: the task waits for it, but not for ever.
+    pub(super) fn block(&self) {
+        if self.blocked.get().is_none() {
+            self.blocked.set(Some(Instant::now()));
+            self.wake.notify_one();
+        }
+    }
+
+    /// The socket is of no use any more. Called where no `Rc<App>` is at hand; the task closes.
+    pub(super) fn fail(&self, reason: CloseReason) {
+        if self.failed.get().is_none() {
+            self.failed.set(Some(reason));
+            self.wake.notify_one();
+        }
+    }
+
+    pub(super) fn mark_dirty(self: &Rc<Self>, app: &App) {
+        if self.blocked.get().is_none() && !self.dirty.replace(true) {
+            app.outgoing.mark(self.clone());
+            app.turn.mark();
+        }
+    }
+
+    pub(super) fn write_bytes(self: &Rc<Self>, app: &App, bytes: &[u8]) {
+        self.enqueue(app, Frame::kept(Bytes::copy_from_slice(bytes)));
+    }
+}

@@ -1,0 +1,96 @@
+//! A package of a client: what it means in the state the connection is in.
+//!
+//! Packages out of state are ignored, as the original ignores them. Data becomes a message for [`crate::dispatch`];
+//! whatever is wrong with a request, it gets an answer.
+
+use super::{CloseReason, Connection, State, bucket::Rate, handshake};
+use crate::{app::App, dispatch, error::Reply, route::Route, session::Session};
+use bytes::Bytes;
+use pomelo_protocol::{Message, MessageKind, Package, PackageKind};
+use std::rc::Rc;
+use tokio::time::Instant;
+
+/// Sees to one package.
+pub(super) fn package(app: &Rc<App>, session: &Rc<Session>, package: Package) {
+    let connection = session.connection();
+    if connection.closing.get().is_some() {
+        return;
+    }
+    match (package.kind, connection.state.get()) {
+        (PackageKind::Handshake, State::Inited) => handshake::answer(app, session, &package.body),
+        (PackageKind::HandshakeAck, State::WaitAck) => begin(app, connection),
+        (PackageKind::Heartbeat, State::Working) => heartbeat(app, connection),
+        (PackageKind::Data, State::Working) => data(app, session, package.body),
+        // The server's own word.
+        (PackageKind::Kick, _) => connection.close(app, CloseReason::Malformed, None),
+        _ => {}
+    }
+}
+
+/// The client has heard the answer to its handshake. The first heartbeat is the server's.
+fn begin(app: &Rc<App>, connection: &Rc<Connection>) {
+    connection.state.set(State::Working);
+    connection
+        .deadline
+        .set(Instant::now() + app.settings.connector.silence(&app.settings.limits));
+    if app.settings.connector.heartbeat.is_some() {
+        connection.send_package(app, PackageKind::Heartbeat, &[]);
+    }
+}
+
+/// Answered at once; only heartbeats restart the clock.
+fn heartbeat(app: &Rc<App>, connection: &Rc<Connection>) {
+    match connection.rate(app) {
+        Rate::Fine => {}
+        Rate::Over => return,
+        Rate::Flood => return connection.close(app, CloseReason::TooManyMessages, None),
+    }
+    if app.settings.connector.heartbeat.is_some() {
+        connection
+            .deadline
+            .set(Instant::now() + app.settings.connector.silence(&app.settings.limits));
+        connection.send_package(app, PackageKind::Heartbeat, &[]);
+    }
+}
+
+fn data(app: &Rc<App>, session: &Rc<Session>, body: Bytes) {
+    let connection = session.connection();
+    let rate = connection.rate(app);
+    if rate == Rate::Flood {
+        return connection.close(app, CloseReason::TooManyMessages, None);
+    }
+    let message = match Message::decode(body) {
+        Ok(message) => message,
+        Err(error) => {
+            tracing::debug!(sid = session.id, %error, "a message could not be read");
+            return connection.respond(app, error.id, "", &Reply::unhandled());
+        }
+    };
+    // The original handles a push as a notify, and a request with the id 0 as well.
+    let request = match message.kind {
+        MessageKind::Request => Some(message.id).filter(|&id| id != 0),
+        MessageKind::Notify | MessageKind::Push => None,
+        MessageKind::Response => return,
+    };
+    if rate == Rate::Over {
+        return connection.respond(
+            app,
+            request,
+            "",
+            &Reply::error(429, "too many messages per second"),
+        );
+    }
+    let wire = connection.wire.borrow().clone();
+    let route = wire.route(&message);
+    let Some(route) = route.as_deref().and_then(Route::parse) else {
+        tracing::debug!(sid = session.id, ?route, "invalid route string");
+        return connection.respond(app, request, "", &Reply::unhandled());
+    };
+    match wire.decode_body(route.as_str(), message.body) {
+        Ok(body) => dispatch::message(app, session, request, route, body),
+        Err(error) => {
+            tracing::warn!(sid = session.id, %route, %error, "a message does not fit clientProtos.json");
+            connection.respond(app, request, route.as_str(), &Reply::unhandled());
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The frontend's edge: sockets, connections, and the wire.
+//!
+//! One port takes WebSocket and raw TCP, told apart by the first bytes. A connection is one task ([`task`]) that reads,
+//! one [`Connection`] that everybody else holds, an outbox that is flushed at the end of the turn ([`Outgoing`]), and
+//! one [`Connection::close`]. The connector knows packages and routes; what a message means is [`crate::dispatch`]'s.
+
+mod bucket;
+mod close;
+mod connection;
+mod handshake;
+mod inbound;
+mod listen;
+mod outbox;
+mod outgoing;
+mod stream;
+mod task;
+mod wire;
+
+pub use close::CloseReason;
+pub use connection::{Connection, State};
+pub(crate) use listen::serve;
+pub use outbox::Frame;
+pub use outgoing::Outgoing;
+pub(crate) use task::FAREWELL;
+pub(crate) use wire::PushEncoder;
+pub use wire::{Tables, Wire};

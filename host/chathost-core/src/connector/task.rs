@@ -1,0 +1,188 @@
+//! The task of one connection: it reads, keeps the time limits, and sees the connection to its end.
+//!
+//! It holds little while nothing happens: a timer that is set again only when it fires, and whatever of a package is
+//! not whole yet. The buffer that the socket is read into is the server's.
+
+use super::{
+    CloseReason, Connection, State, inbound,
+    stream::{Broken, Event, Inflow},
+    wire::Framing,
+};
+use crate::{app::App, session::Session};
+use socket2::SockRef;
+use std::{io, net::Shutdown, rc::Rc, time::Duration};
+use tokio::{
+    io::Interest,
+    net::TcpStream,
+    time::{Instant, sleep_until, timeout},
+};
+
+/// How long a closing connection may take to send what is left and to be closed by the client.
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Runs a connection from its first byte to its last.
+pub(super) async fn run(app: Rc<App>, session: Rc<Session>) {
+    let connection = session.connection().clone();
+    serve(&app, &session, &connection).await;
+    drop(session);
+    // Not for ever: the client may never read it.
+    drop(timeout(FAREWELL, say_goodbye(&app, &connection)).await);
+    app.connections.end();
+}
+
+async fn serve(app: &Rc<App>, session: &Rc<Session>, connection: &Rc<Connection>) {
+    let mut inflow = Inflow::Opening;
+    let mut timer = std::pin::pin!(sleep_until(connection.deadline.get()));
+    while connection.closing.get().is_none() {
+        let blocked = connection.blocked.get();
+        let interest = blocked.map_or(Interest::READABLE, |_| Interest::READABLE | Interest::WRITABLE);
+        tokio::select! {
+            ready = connection.stream.ready(interest) => match ready {
+                Ok(ready) => {
+                    if blocked.is_some() && ready.is_writable() {
+                        app.outgoing.flush(connection);
+                    }
+                    if ready.is_readable() {
+                        read(app, session, &mut inflow);
+                    }
+                }
+                Err(_) => connection.fail(CloseReason::ConnectionLost),
+            },
+            () = connection.wake.notified() => {}
+            () = &mut timer => {
+                if let Some(reason) = overdue(app, connection) {
+                    connection.fail(reason);
+                }
+                timer.as_mut().reset(next_look(app, connection));
+            }
+        }
+        if connection.deadline.get() < timer.deadline() {
+            timer.as_mut().reset(next_look(app, connection));
+        }
+        if let Some(reason) = connection.failed.get() {
+            connection.close(app, reason, None);
+        }
+    }
+}
+
+/// Reads what there is and sees to it.
+fn read(app: &Rc<App>, session: &Rc<Session>, inflow: &mut Inflow) {
+    let connection = session.connection();
+    let mut buffer = app.outgoing.take_read_buffer();
+    match connection.stream.try_read(&mut buffer) {
+        Ok(0) => connection.fail(CloseReason::ConnectionLost),
+        Ok(count) => {
+            if count < buffer.len() {
+                clear_readiness(&connection.stream);
+            }
+            feed(app, session, inflow, &buffer[..count]);
+        }
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+            ) => {}
+        Err(_) => connection.fail(CloseReason::ConnectionLost),
+    }
+    app.outgoing.give_read_buffer(buffer);
+}
+
+/// A read that did not fill the buffer took all there was. Saying so saves the system call that would find out; what
+/// arrives from here on raises a new event, because only this thread looks for events.
+fn clear_readiness(stream: &TcpStream) {
+    let drained = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+    drop(stream.try_io(Interest::READABLE, drained));
+}
+
+fn feed(app: &Rc<App>, session: &Rc<Session>, inflow: &mut Inflow, bytes: &[u8]) {
+    let connection = session.connection();
+    if !app
+        .settings
+        .connector
+        .heartbeat
+        .is_some_and(|_| connection.state.get() == State::Working)
+    {
+        // Without heartbeats any byte shows that the client lives. Before that, the handshake's limit stands.
+        if connection.state.get() == State::Working {
+            connection
+                .deadline
+                .set(Instant::now() + app.settings.connector.silence(&app.settings.limits));
+        }
+    }
+    let max_body = app.settings.limits.package_bytes;
+    let control = |bytes: &[u8]| connection.write_bytes(app, bytes);
+    let fed = inflow.feed(bytes, max_body, control, |event| match event {
+        Event::WebSocket(response) => {
+            open(app, connection, Framing::WebSocket);
+            connection.write_bytes(app, &response);
+        }
+        Event::Tcp => open(app, connection, Framing::Tcp),
+        Event::Package(package) => inbound::package(app, session, package),
+    });
+    if let Err(Broken { reason, last_words }) = fed {
+        if !last_words.is_empty() {
+            connection.write_bytes(app, &last_words);
+        }
+        connection.close(app, reason, None);
+    }
+}
+
+fn open(app: &Rc<App>, connection: &Rc<Connection>, framing: Framing) {
+    connection.wire.replace(app.outgoing.wires.plain(framing));
+    connection.state.set(State::Inited);
+}
+
+/// Why the connection's time is up, if it is.
+fn overdue(app: &App, connection: &Connection) -> Option<CloseReason> {
+    let now = Instant::now();
+    if connection
+        .blocked
+        .get()
+        .is_some_and(|since| now >= since + app.settings.limits.write_timeout())
+    {
+        return Some(CloseReason::WriteTimeout);
+    }
+    (now >= connection.deadline.get()).then(|| match connection.state.get() {
+        State::Working if app.settings.connector.heartbeat.is_some() => CloseReason::HeartbeatTimeout,
+        State::Working => CloseReason::IdleTimeout,
+        _ => CloseReason::HandshakeTimeout,
+    })
+}
+
+/// When to look at the clock again. Limits that were prolonged in the meantime cost one look, not one timer each.
+fn next_look(app: &App, connection: &Connection) -> Instant {
+    let blocked = connection
+        .blocked
+        .get()
+        .map(|since| since + app.settings.limits.write_timeout());
+    let next = connection.deadline.get();
+    blocked
+        .map_or(next, |blocked| blocked.min(next))
+        .max(Instant::now() + Duration::from_millis(1))
+}
+
+/// Writes what is left, says that nothing more will come, and waits until the client has gone as well: closing with
+/// unread bytes would take back what was just sent.
+async fn say_goodbye(app: &Rc<App>, connection: &Connection) {
+    loop {
+        app.outgoing.flush(connection);
+        if connection.outbox.borrow().is_empty()
+            || connection.failed.get() == Some(CloseReason::ConnectionLost)
+        {
+            break;
+        }
+        if connection.stream.writable().await.is_err() {
+            return;
+        }
+    }
+    drop(SockRef::from(&connection.stream).shutdown(Shutdown::Write));
+    let mut ignored = [0; 256];
+    while connection.stream.readable().await.is_ok() {
+        match connection.stream.try_read(&mut ignored) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! A client's message on its way: global filters, then answered here or sent on to the server that does.
+//!
+//! Pomelo's `server.globalHandle`. The connector calls [`message`] with a decoded message; [`execute`] is where a
+//! handler runs, on the frontend for its own routes and on the server a message was forwarded to. A request is always
+//! answered: by the handler, or here.
+
+use crate::{
+    app::App,
+    connector::CloseReason,
+    envelope::Content,
+    error::Reply,
+    handler::{GlobalRequest, Handlers, Request},
+    lane::LaneFull,
+    route::Route,
+    rpc::{RouteParam, Waiter},
+    session::{BackendSession, Session, Snapshot},
+};
+use bytes::Bytes;
+use std::{rc::Rc, sync::Arc};
+
+/// A message of a client that waits for its answer.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Whose it is.
+    pub session: Rc<Session>,
+    /// The client's number for it; `None` for a notify.
+    pub request: Option<u64>,
+    /// What it wants.
+    pub route: Route,
+    /// What the global filters behind the answer will see, if there are any.
+    pub filtered: Option<GlobalRequest>,
+}
+
+/// Sees to a message of a client. `body` is JSON, or what the client sent instead.
+pub fn message(app: &Rc<App>, session: &Rc<Session>, request: Option<u64>, route: Route, body: Bytes) {
+    let connection = session.connection();
+    // Only declared routes can be called anyway; the original answers this one with a kick, and clients may know it.
+    if route.method() == "constructor" {
+        tracing::warn!(sid = session.id, %route, "attack session");
+        return connection.close(app, CloseReason::Kicked, Some("attack"));
+    }
+    if app.stopping.get() {
+        return connection.respond(
+            app,
+            request,
+            route.as_str(),
+            &Reply::error(503, "the server is stopping"),
+        );
+    }
+    let limit = usize::from(app.settings.limits.requests_in_flight);
+    if connection.in_flight.get() >= limit {
+        return connection.respond(
+            app,
+            request,
+            route.as_str(),
+            &Reply::error(429, "too many requests are in flight"),
+        );
+    }
+    connection
+        .in_flight
+        .set(connection.in_flight.get() + usize::from(request.is_some()));
+    let incoming = Incoming {
+        session: session.clone(),
+        request,
+        route,
+        filtered: None,
+    };
+    match app.running.current() {
+        Some(handlers) if handlers.has_global_filters() => filter(app, handlers, incoming, body),
+        Some(_) => send_on(app, incoming, body),
+        None => incoming.answer(app, Reply::unhandled()),
+    }
+}
+
+/// Global filters first. They may wait; the session's messages keep their order all the same.
+fn filter(app: &Rc<App>, handlers: Rc<dyn Handlers>, mut incoming: Incoming, body: Bytes) {
+    let view = BackendSession::new(&incoming.session.snapshot(app.id()));
+    // A lane of its own: the session's requests for this server queue behind it, in theirs.
+    let mut lane = view.lane();
+    lane.sid = u64::MAX - lane.sid;
+    let request = GlobalRequest {
+        route: incoming.route.clone(),
+        body,
+        session: view,
+    };
+    incoming.filtered = Some(request.clone());
+    let context = app.clone();
+    let job = Box::pin(async move {
+        match handlers.global_before(request).await {
+            Ok(body) => send_on(&context, incoming, body),
+            Err(reply) => incoming.answer(&context, reply),
+        }
+    });
+    if app
+        .lanes
+        .run(lane, usize::from(app.settings.limits.requests_in_flight), job)
+        .is_err()
+    {
+        tracing::warn!("a notify was dropped: too many wait for the global filters");
+    }
+}
+
+fn send_on(app: &Rc<App>, incoming: Incoming, body: Bytes) {
+    let snapshot = incoming.session.snapshot(app.id());
+    if incoming.route.server_type() != app.server_type() {
+        return forward(app, incoming, snapshot, body);
+    }
+    let (route, notify, context) = (incoming.route.clone(), incoming.request.is_none(), app.clone());
+    execute(app, &snapshot, route, body, notify, move |reply| {
+        incoming.answer(&context, reply)
+    });
+}
+
+fn forward(app: &Rc<App>, incoming: Incoming, session: Arc<Snapshot>, body: Bytes) {
+    let param = RouteParam::Session(BackendSession::new(&session));
+    let route = incoming.route.clone();
+    let to = match app.router.pick(app, route.server_type(), &param) {
+        Ok(to) => to,
+        Err(error) => {
+            tracing::warn!(%route, sid = session.id, %error, "fail to route a message");
+            return incoming.answer(app, Reply::unhandled());
+        }
+    };
+    let forward = |call| Content::Forward {
+        call,
+        session,
+        route,
+        body,
+    };
+    if incoming.request.is_some() {
+        app.calls
+            .begin(app, &to, Waiter::Client(incoming), |call| forward(Some(call)));
+    } else if let Err(error) = app.post.send(app, &to, forward(None)) {
+        tracing::warn!(route = %incoming.route, %error, "a notify was dropped");
+    }
+}
+
+/// Runs the handler of a route of this server's type, after the requests of its session that came before.
+pub(crate) fn execute(
+    app: &Rc<App>,
+    session: &Snapshot,
+    route: Route,
+    body: Bytes,
+    notify: bool,
+    answer: impl FnOnce(Reply) + 'static,
+) {
+    let Some((handlers, method)) = app.running.current().and_then(|handlers| {
+        handlers
+            .manifest()
+            .handler(route.as_str())
+            .map(|id| (handlers.clone(), id))
+    }) else {
+        tracing::warn!(%route, sid = session.id, frontend = %session.frontend_id, "fail to find handler for a route");
+        return answer(Reply::unhandled());
+    };
+    let concurrent = handlers
+        .manifest()
+        .method(method)
+        .is_some_and(|method| method.concurrent);
+    let session = BackendSession::new(session);
+    let lane = session.lane();
+    // Shared by the job and the refusal; exactly one of the two takes it.
+    let answer = Rc::new(std::cell::Cell::new(Some(answer)));
+    let answered = answer.clone();
+    let job = Box::pin(async move {
+        let reply = handlers
+            .handle(Request {
+                method,
+                route,
+                body,
+                session,
+                notify,
+            })
+            .await;
+        if let Some(answer) = answered.take() {
+            answer(reply);
+        }
+    });
+    if concurrent {
+        app.lanes.run_now(job);
+    } else if let Err(LaneFull) =
+        app.lanes
+            .run(lane, usize::from(app.settings.limits.requests_in_flight), job)
+    {
+        if let Some(answer) = answer.take() {
+            answer(Reply::error(429, "too many requests are in flight"));
+        }
+    }
+}
+
+impl Incoming {
+    /// Answers the client, if it wants an answer.
+    pub fn answer(self, app: &Rc<App>, reply: Reply) {
+        let connection = self.session.connection();
+        if self.request.is_some() {
+            connection
+                .in_flight
+                .set(connection.in_flight.get().saturating_sub(1));
+        }
+        connection.respond(app, self.request, self.route.as_str(), &reply);
+        if let (Some(request), Some(handlers)) = (self.filtered, app.running.current()) {
+            app.lanes.run_now(handlers.global_after(request, reply));
+        }
+    }
+}

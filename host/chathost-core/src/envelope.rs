@@ -1,0 +1,144 @@
+//! What one server sends another: data, never a closure, so that a transport between machines can carry it.
+//!
+//! Not the clients' wire (that is `pomelo-protocol`) and not the queue ([`crate::post`]). [`crate::remote`] reads them.
+
+use crate::{
+    error::{CallError, Reply},
+    route::Route,
+    session::{Settings, Snapshot},
+};
+use bytes::Bytes;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Numbers a call within the server that makes it.
+pub type CallId = u64;
+
+/// A server's id, as in `servers.json`.
+pub type ServerId = Arc<str>;
+
+/// A user's id. Numbers become their decimal text, as a JavaScript object key does.
+pub type Uid = Arc<str>;
+
+/// Envelopes travel in batches: what one turn of a server's loop produced for one receiver.
+pub type Batch = Vec<Envelope>;
+
+/// One message from server to server.
+#[derive(Debug)]
+pub struct Envelope {
+    /// Who sent it, and gets the answer.
+    pub from: ServerId,
+    /// What it says.
+    pub content: Content,
+}
+
+/// The kinds of envelope. `call: None` wants no answer.
+#[derive(Debug)]
+pub enum Content {
+    /// A client's message for a handler of the receiver (Pomelo: `sys.msgRemote.forwardMessage`).
+    Forward {
+        /// `None` for a notify.
+        call: Option<CallId>,
+        /// The client's session as it was when the message left the frontend.
+        session: Arc<Snapshot>,
+        /// The handler's route.
+        route: Route,
+        /// JSON.
+        body: Bytes,
+    },
+    /// A call of a remote (Pomelo: `app.rpc.<type>.<group>.<method>`).
+    Call {
+        /// `None` for `.notify`.
+        call: Option<CallId>,
+        /// `chatRemote.add`.
+        method: Arc<str>,
+        /// A JSON array.
+        args: Bytes,
+    },
+    /// A message for users of the receiver (Pomelo: `sys.channelRemote.pushMessage`).
+    Push {
+        /// Set when the sender wants the list of uids that were not reached.
+        call: Option<CallId>,
+        /// What to push.
+        message: PushMessage,
+        /// To whom.
+        recipients: Arc<[Uid]>,
+        /// Who is left out all the same. Usually empty.
+        exclude: Arc<[Uid]>,
+    },
+    /// A message for every session of the receiver (Pomelo: `sys.channelRemote.broadcast`).
+    Broadcast {
+        /// Set when the sender waits until it is done.
+        call: Option<CallId>,
+        /// What to push.
+        message: PushMessage,
+        /// Only sessions with a uid.
+        binded: bool,
+    },
+    /// A wish about a session that lives on the receiver (Pomelo: `sys.sessionRemote.*`).
+    Session {
+        /// Set when the sender waits.
+        call: Option<CallId>,
+        /// Which.
+        target: SessionTarget,
+        /// What.
+        op: SessionOp,
+    },
+    /// The answer to any of the above.
+    Answer {
+        /// The number the caller gave it.
+        call: CallId,
+        /// The outcome.
+        answer: Result<Answer, CallError>,
+    },
+}
+
+/// A push: one route, one body, encoded once for everybody it goes to.
+#[derive(Debug, Clone)]
+pub struct PushMessage {
+    /// `onChat`.
+    pub route: Arc<str>,
+    /// JSON.
+    pub body: Bytes,
+}
+
+/// Names sessions of the receiver.
+#[derive(Debug, Clone)]
+pub enum SessionTarget {
+    /// The session with this id.
+    Sid(u64),
+    /// Every session bound to this uid.
+    Uid(Uid),
+}
+
+/// What can be asked of a session from elsewhere.
+#[derive(Debug, Clone)]
+pub enum SessionOp {
+    /// The snapshots of the target.
+    Get,
+    /// Bind to a uid.
+    Bind(Uid),
+    /// Take the uid away; it must match.
+    Unbind(Uid),
+    /// Write one setting.
+    Push(String, Value),
+    /// Write these settings.
+    PushAll(Arc<Settings>),
+    /// Send the kick package with this reason and close.
+    Kick(Option<String>),
+}
+
+/// What comes back.
+#[derive(Debug)]
+pub enum Answer {
+    /// Nothing but the fact.
+    Done,
+    /// What a handler answered the client.
+    Reply(Reply),
+    /// The results of a remote: a JSON array.
+    Results(Bytes),
+    /// The uids that a push did not reach.
+    Unreached(Vec<Uid>),
+    /// The sessions asked for.
+    Sessions(Vec<Arc<Snapshot>>),
+}

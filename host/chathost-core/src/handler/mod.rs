@@ -1,0 +1,160 @@
+//! What answers routes, whatever language it is written in.
+//!
+//! Dispatch knows this trait and no implementation: `chathost-lua` brings scripts, `chathost-native` libraries. A
+//! value of [`Handlers`] is one *generation* of one server's handlers; requests that began on it end on it.
+
+mod listener;
+mod manifest;
+
+pub use listener::{Event, Listener, ListenerFn};
+pub use manifest::{Kind, Manifest, Method, MethodId};
+
+use crate::{
+    app::App,
+    error::{CallError, Reply},
+    route::Route,
+    session::BackendSession,
+};
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use serde_json::Value;
+use std::{cell::RefCell, fmt, rc::Rc};
+
+/// Builds handlers, on the thread of the server that will run them.
+pub trait HandlerFactory: Send + Sync + fmt::Debug {
+    /// Loads whatever serves this server's type and runs its top level.
+    ///
+    /// # Errors
+    /// Everything that keeps it from serving, each problem with file and line.
+    fn build(&self, app: &Rc<App>) -> Result<Rc<dyn Handlers>, LoadError>;
+}
+
+/// A generation of handlers that was refused.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}", .problems.join("\n"))]
+pub struct LoadError {
+    /// One line each: file, line, cause, remedy.
+    pub problems: Vec<String>,
+}
+
+/// A client's message, as a handler gets it.
+#[derive(Debug)]
+pub struct Request {
+    /// Which handler, from [`Manifest::handler`].
+    pub method: MethodId,
+    /// The route as the client wrote it.
+    pub route: Route,
+    /// JSON, or what the client sent instead.
+    pub body: Bytes,
+    /// Whose message it is.
+    pub session: Rc<BackendSession>,
+    /// A notify is handled alike, but its answer goes nowhere.
+    pub notify: bool,
+}
+
+/// One generation of one server's handlers.
+///
+/// Futures are polled on the server's thread only, and must not block it.
+pub trait Handlers: fmt::Debug {
+    /// What it answers.
+    fn manifest(&self) -> &Manifest;
+
+    /// Answers a client's message: filters, handler, error handler. Always resolves to an answer.
+    fn handle(&self, request: Request) -> LocalBoxFuture<'static, Reply>;
+
+    /// Answers another server: a remote's results as a JSON array.
+    fn invoke(&self, method: MethodId, args: Bytes) -> LocalBoxFuture<'static, Result<Bytes, CallError>>;
+
+    /// Calls a named function of a module: what `session:on("closed", "onUserLeave")` means when it fires.
+    fn notice(
+        &self,
+        module: &str,
+        function: &str,
+        session: Rc<BackendSession>,
+        reason: &str,
+    ) -> LocalBoxFuture<'static, ()>;
+
+    /// Whether `app.lua` added global filters. Asked for every message.
+    fn has_global_filters(&self) -> bool {
+        false
+    }
+
+    /// The global filters in front of every message: the body to go on with, or the answer that ends it here.
+    fn global_before(&self, request: GlobalRequest) -> LocalBoxFuture<'static, Result<Bytes, Reply>> {
+        Box::pin(async move { Ok(request.body) })
+    }
+
+    /// The global filters behind an answer that was sent. They cannot change it.
+    fn global_after(&self, _request: GlobalRequest, _reply: Reply) -> LocalBoxFuture<'static, ()> {
+        Box::pin(async {})
+    }
+}
+
+/// A message as global filters see it, on the frontend, before it is known who answers.
+#[derive(Debug, Clone)]
+pub struct GlobalRequest {
+    /// The route as the client wrote it.
+    pub route: Route,
+    /// JSON, or what the client sent instead.
+    pub body: Bytes,
+    /// Whose message it is.
+    pub session: Rc<BackendSession>,
+}
+
+/// The generation that serves now.
+#[derive(Default)]
+pub struct Running(RefCell<Option<Rc<dyn Handlers>>>);
+
+impl Running {
+    /// What serves now; `None` until the server has loaded.
+    pub fn current(&self) -> Option<Rc<dyn Handlers>> {
+        self.0.borrow().clone()
+    }
+
+    /// From now on this one serves. What runs on the old one ends there.
+    pub fn switch(&self, handlers: Rc<dyn Handlers>) {
+        self.0.replace(Some(handlers));
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.take();
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.borrow().fmt(f)
+    }
+}
+
+/// Decides whether a client of this type and version may connect: `checkClient(type, version)`.
+pub type CheckClient = Rc<dyn Fn(&Value, &Value) -> LocalBoxFuture<'static, Result<bool, CallError>>>;
+
+/// Sees the whole handshake request and answers what becomes `user` in the response: `handshake(msg)`.
+pub type UserHandshake =
+    Rc<dyn Fn(&Value, &str) -> LocalBoxFuture<'static, Result<Option<Bytes>, CallError>>>;
+
+/// Functions of `app.lua` that the connector calls. Registered while handlers load, so they belong to a generation.
+#[derive(Default)]
+pub struct Hooks {
+    /// Refuses clients: code 501.
+    pub check_client: RefCell<Option<CheckClient>>,
+    /// Answers the handshake's `user`; an error is code 500.
+    pub handshake: RefCell<Option<UserHandshake>>,
+}
+
+impl Hooks {
+    pub(crate) fn clear(&self) {
+        self.check_client.take();
+        self.handshake.take();
+    }
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hooks")
+            .field("check_client", &self.check_client.borrow().is_some())
+            .field("handshake", &self.handshake.borrow().is_some())
+            .finish()
+    }
+}

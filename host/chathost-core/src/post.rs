@@ -1,0 +1,183 @@
+//! The way out to other servers: one ordered, bounded queue per receiver.
+//!
+//! Envelopes of one sender reach one receiver in the order in which they were sent; that is what keeps a push before
+//! the response that follows it, and a join before the leave. Nothing here waits: when a receiver's mailbox is full the
+//! queue grows to its limit and then refuses, and the refusal is the sender's error.
+//!
+//! A [`Transport`] says how a receiver is reached. [`Loopback`] is the one inside a process.
+
+use crate::{
+    app::App,
+    envelope::{Batch, Content, Envelope, ServerId},
+    error::CallError,
+    remote,
+};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    fmt,
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::mpsc;
+
+/// Envelopes that may wait for one receiver before sending fails (Pomelo's `pending` limit).
+const QUEUE_LIMIT: usize = 10_000;
+
+/// Batches a mailbox holds before its senders keep their queues to themselves.
+const MAILBOX_BATCHES: usize = 256;
+
+/// How a server is reached: every transport hands out bounded inboxes, whatever stands behind them.
+pub trait Transport: Send + Sync + fmt::Debug {
+    /// The inbox of a server, or `None` if nobody knows it.
+    fn inbox(&self, server: &str) -> Option<mpsc::Sender<Batch>>;
+}
+
+/// The transport inside one process: the inbox is the receiver's own mailbox.
+#[derive(Debug, Default)]
+pub struct Loopback {
+    // Locked when a link is made and when a server starts, never on the way of a message.
+    inboxes: Mutex<HashMap<ServerId, mpsc::Sender<Batch>>>,
+}
+
+impl Loopback {
+    /// Opens the mailbox of a server of this process.
+    pub fn open(&self, server: ServerId) -> mpsc::Receiver<Batch> {
+        let (inbox, mailbox) = mpsc::channel(MAILBOX_BATCHES);
+        self.inboxes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(server, inbox);
+        mailbox
+    }
+}
+
+impl Transport for Loopback {
+    fn inbox(&self, server: &str) -> Option<mpsc::Sender<Batch>> {
+        self.inboxes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(server)
+            .cloned()
+    }
+}
+
+/// The outgoing queues of one server.
+#[derive(Debug)]
+pub struct Post {
+    transport: Arc<dyn Transport>,
+    links: RefCell<HashMap<ServerId, Link>>,
+    dirty: RefCell<Vec<ServerId>>,
+}
+
+#[derive(Debug)]
+struct Link {
+    inbox: mpsc::Sender<Batch>,
+    queue: Batch,
+    /// A task waits for room in the inbox and will send what is queued.
+    waiting: bool,
+}
+
+impl Post {
+    /// Queues towards whatever `transport` reaches.
+    pub fn new(transport: Arc<dyn Transport>) -> Self {
+        Self {
+            transport,
+            links: RefCell::default(),
+            dirty: RefCell::default(),
+        }
+    }
+
+    /// Queues an envelope; it leaves at the end of the turn. To oneself it arrives at once.
+    ///
+    /// # Errors
+    /// `NO_TARGET` when nobody knows the receiver or it has ended, `BUSY` when its queue is at the limit.
+    pub fn send(&self, app: &Rc<App>, to: &ServerId, content: Content) -> Result<(), CallError> {
+        let envelope = Envelope {
+            from: app.id().clone(),
+            content,
+        };
+        if to == app.id() {
+            remote::receive(app, envelope);
+            return Ok(());
+        }
+        let mut links = self.links.borrow_mut();
+        if !links.get(to).is_some_and(|link| !link.inbox.is_closed()) {
+            let inbox = self
+                .transport
+                .inbox(to)
+                .filter(|inbox| !inbox.is_closed())
+                .ok_or_else(|| CallError::no_target(format!("server {to} is not running")))?;
+            links.insert(
+                to.clone(),
+                Link {
+                    inbox,
+                    queue: Batch::new(),
+                    waiting: false,
+                },
+            );
+        }
+        let Some(link) = links.get_mut(to) else {
+            return Err(CallError::no_target(format!("server {to} is not running")));
+        };
+        if link.queue.len() >= QUEUE_LIMIT {
+            return Err(CallError::new(
+                CallError::BUSY,
+                format!("{QUEUE_LIMIT} messages wait for server {to}"),
+            ));
+        }
+        if link.queue.is_empty() {
+            self.dirty.borrow_mut().push(to.clone());
+        }
+        link.queue.push(envelope);
+        app.turn.mark();
+        Ok(())
+    }
+
+    /// Hands every receiver what this turn queued for it.
+    pub(crate) fn flush(&self, app: &Rc<App>) {
+        for to in self.dirty.take() {
+            if self.flush_link(app, &to).is_err() {
+                app.calls.gone(app, &to);
+            }
+        }
+    }
+
+    fn flush_link(&self, app: &Rc<App>, to: &ServerId) -> Result<(), Gone> {
+        let mut links = self.links.borrow_mut();
+        let Some(link) = links.get_mut(to).filter(|link| !link.waiting) else {
+            return Ok(());
+        };
+        match link.inbox.try_send(std::mem::take(&mut link.queue)) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Gone),
+            Err(mpsc::error::TrySendError::Full(batch)) => {
+                link.queue = batch;
+                link.waiting = true;
+                tokio::task::spawn_local(send_when_there_is_room(
+                    app.clone(),
+                    to.clone(),
+                    link.inbox.clone(),
+                ));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The receiver has ended.
+struct Gone;
+
+async fn send_when_there_is_room(app: Rc<App>, to: ServerId, inbox: mpsc::Sender<Batch>) {
+    let permit = inbox.reserve().await;
+    let Some(batch) = app.post.links.borrow_mut().get_mut(&to).map(|link| {
+        link.waiting = false;
+        std::mem::take(&mut link.queue)
+    }) else {
+        return;
+    };
+    match permit {
+        Ok(permit) => permit.send(batch),
+        Err(_) => app.calls.gone(&app, &to),
+    }
+}

@@ -1,0 +1,108 @@
+//! What other servers want of this one: the receiving end of every [`Envelope`].
+//!
+//! Pomelo's `sys` remotes (`msgRemote`, `channelRemote`, `sessionRemote`) and the script's own. Called for each
+//! envelope in the order of arrival; nothing here waits.
+
+use crate::{
+    app::App,
+    channel::deliver,
+    dispatch,
+    envelope::{Answer, Batch, CallId, Content, Envelope, ServerId},
+    error::CallError,
+};
+use bytes::Bytes;
+use std::{rc::Rc, sync::Arc};
+use tokio::sync::mpsc;
+
+/// Batches taken from the mailbox before other tasks get a turn.
+const BATCHES: usize = 64;
+
+/// Receives until the mailbox closes.
+pub(crate) async fn run(app: Rc<App>, mut mailbox: mpsc::Receiver<Batch>) {
+    let mut batches = Vec::with_capacity(BATCHES);
+    while mailbox.recv_many(&mut batches, BATCHES).await > 0 {
+        for envelope in batches.drain(..).flatten() {
+            receive(&app, envelope);
+        }
+    }
+}
+
+/// Does what an envelope asks, and sends the answer if it wants one.
+pub(crate) fn receive(app: &Rc<App>, envelope: Envelope) {
+    let Envelope { from, content } = envelope;
+    match content {
+        Content::Forward {
+            call,
+            session,
+            route,
+            body,
+        } => {
+            let context = app.clone();
+            dispatch::execute(app, &session, route, body, call.is_none(), move |reply| {
+                answer(&context, &from, call, || Ok(Answer::Reply(reply)));
+            });
+        }
+        Content::Call { call, method, args } => invoke(app, from, call, &method, args),
+        Content::Push {
+            call,
+            message,
+            recipients,
+            exclude,
+        } => {
+            let unreached = deliver::push(app, &message, &recipients, &exclude);
+            answer(app, &from, call, || Ok(Answer::Unreached(unreached)));
+        }
+        Content::Broadcast {
+            call,
+            message,
+            binded,
+        } => {
+            deliver::broadcast(app, &message, binded);
+            answer(app, &from, call, || Ok(Answer::Done));
+        }
+        Content::Session { call, target, op } => {
+            let outcome = app.sessions.apply(app, &target, &op);
+            answer(app, &from, call, || outcome.map(Answer::Sessions));
+        }
+        Content::Answer { call, answer } => app.calls.answered(app, &from, call, answer),
+    }
+}
+
+fn invoke(app: &Rc<App>, from: ServerId, call: Option<CallId>, method: &Arc<str>, args: Bytes) {
+    let found = app.running.current().and_then(|handlers| {
+        handlers
+            .manifest()
+            .remote(method)
+            .map(|id| handlers.invoke(id, args))
+    });
+    let Some(results) = found else {
+        let error = CallError::failed(format!("no such service/method:{}.{method}", app.server_type()));
+        tracing::warn!(%from, %error, "a call found no remote");
+        return answer(app, &from, call, || Err(error));
+    };
+    let context = app.clone();
+    app.lanes.run_now(Box::pin(async move {
+        let results = results.await;
+        answer(&context, &from, call, || results.map(Answer::Results));
+    }));
+}
+
+fn answer(
+    app: &Rc<App>,
+    to: &ServerId,
+    call: Option<CallId>,
+    outcome: impl FnOnce() -> Result<Answer, CallError>,
+) {
+    let Some(call) = call else { return };
+    if let Err(error) = app.post.send(
+        app,
+        to,
+        Content::Answer {
+            call,
+            answer: outcome(),
+        },
+    ) {
+        // The caller's own timeout tells it.
+        tracing::warn!(%to, %error, "an answer did not leave");
+    }
+}
