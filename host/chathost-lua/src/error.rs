@@ -4,6 +4,7 @@
 //! decision. Nothing here calls back into a script: an error object's `__tostring` is never asked.
 
 use crate::value::WriteError;
+use chathost_core::error::CallError;
 use mlua::{Lua, Table, Value};
 use std::{borrow::Cow, fmt, fmt::Write as _, time::Duration};
 
@@ -117,6 +118,31 @@ impl Raised {
             table: value.as_table().cloned(),
         }
     }
+}
+
+impl Raised {
+    /// The table, if a script raised it as an answer: it has a `code`, and is not the host's own.
+    pub(crate) fn answer(&self) -> Option<&Table> {
+        self.table
+            .as_ref()
+            .filter(|table| code_of(table).is_some() && !is_host_error(table))
+    }
+
+    /// The error of a host function that nobody caught: `app.rpc`, `session:bind`, …
+    pub(crate) fn host_error(&self) -> Option<CallError> {
+        let table = self.table.as_ref().filter(|table| is_host_error(table))?;
+        let message: String = table.raw_get("message").ok()?;
+        Some(CallError::new(table.raw_get("code").ok()?, message))
+    }
+}
+
+/// The mark of tables that host functions raise: a metatable with this field.
+pub(crate) const HOST_ERROR: &str = "__host_error";
+
+fn is_host_error(table: &Table) -> bool {
+    table
+        .metatable()
+        .is_some_and(|mark| mark.raw_get::<bool>(HOST_ERROR).unwrap_or(false))
 }
 
 impl fmt::Display for Raised {

@@ -21,16 +21,20 @@
 //! # }
 //! ```
 
+mod api;
 pub mod budget;
 mod clock;
 pub mod error;
+mod handlers;
 pub mod load;
+mod next;
 pub mod value;
 pub mod vm;
 pub mod world;
 
 pub use budget::{Budget, CallLimits};
 pub use error::{Location, ScriptError};
+pub use handlers::LuaHandlers;
 pub use load::{LoadError, Scripts, Snapshot, load};
 pub use value::Json;
 pub use vm::{Limits, Vm};

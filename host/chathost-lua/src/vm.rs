@@ -10,6 +10,8 @@
 
 mod libraries;
 
+pub(crate) use libraries::PRINTS;
+
 use crate::{
     budget::{Budget, Budgeted, CallLimits},
     error::{Raised, ScriptError, Trace, code_of},
@@ -60,6 +62,7 @@ pub struct Vm {
     lua: Lua,
     json: Json,
     budget: Budget,
+    world: Rc<dyn World>,
     limits: Limits,
     /// Luau's own, not what a script might call so.
     xpcall: Function,
@@ -109,10 +112,11 @@ impl Vm {
                 Ok(raised)
             }
         })?;
-        let prelude = libraries::install(&lua, &json, &budget, world)?;
+        let prelude = libraries::install(&lua, &json, &budget, world.clone())?;
         let mut vm = Self {
             json,
             budget,
+            world,
             limits,
             xpcall,
             on_error,
@@ -141,6 +145,11 @@ impl Vm {
     /// JSON for this VM.
     pub fn json(&self) -> &Json {
         &self.json
+    }
+
+    /// The time and the chance that its scripts see.
+    pub fn world(&self) -> &dyn World {
+        &*self.world
     }
 
     /// The watch over this VM's calls.

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// The outside of a VM.
-pub trait World {
+pub trait World: std::fmt::Debug {
     /// `os.time()`, `os.date()`: the time since the beginning of 1970.
     fn time(&self) -> Duration;
 

@@ -16,7 +16,7 @@ use mlua::{
 use std::{cell::RefCell, rc::Rc};
 
 /// Lines that a call may print; one more says that there were more.
-const PRINTS: u32 = 200;
+pub(crate) const PRINTS: u32 = 200;
 /// Bytes of a printed line.
 const LINE: usize = 4096;
 

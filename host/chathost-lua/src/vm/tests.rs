@@ -6,7 +6,7 @@ use mlua::{FromLua, UserData, UserDataFields};
 use std::cell::{Cell, RefCell};
 
 /// It is always the same moment, and always the same chance.
-#[derive(Default)]
+#[derive(Default, Debug)]
 struct Still {
     printed: RefCell<Vec<String>>,
 }

@@ -1,0 +1,300 @@
+//! `app.channelService` and the channels it hands out.
+
+use super::{Class, Context, Registry, convert};
+use chathost_core::{
+    channel::{Channel, Member, PushOptions},
+    envelope::{PushMessage, ServerId, Uid},
+};
+use mlua::{
+    AnyUserData, Function, Lua, LuaString, MetaMethod, Table, UserData, UserDataFields, UserDataRef, Value,
+    Variadic,
+};
+use std::rc::Rc;
+
+/// A channel in a script's hands.
+#[derive(Debug)]
+struct ChannelHandle(Rc<Channel>);
+
+impl UserData for ChannelHandle {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        fields.add_field_method_get("name", |lua, this| lua.create_string(this.0.name()));
+        fields.add_meta_field_with(MetaMethod::Index, |lua| {
+            lua.named_registry_value::<Table>(METHODS)
+        });
+    }
+}
+
+/// Where the VM keeps the methods of channels.
+const METHODS: &str = "chathost.channel";
+
+pub(super) fn register(registry: &Registry<'_>, app: &Class<'_>) -> mlua::Result<()> {
+    let class = registry.class("Channel")?;
+    members(&class)?;
+    values(&class)?;
+    push(registry, &class)?;
+    registry
+        .vm
+        .lua()
+        .set_named_registry_value(METHODS, class.seal())?;
+
+    let class = registry.class("ChannelService")?;
+    service(&class)?;
+    push_by_uids(registry, &class)?;
+    app.field("channelService", class.seal())
+}
+
+fn members(class: &Class<'_>) -> mlua::Result<()> {
+    class.method(
+        "add",
+        |context, _, (this, uid, sid): (AnyUserData, Value, Option<LuaString>)| {
+            // Without a frontend nobody can be reached; Pomelo says false.
+            let Some(sid) = sid else { return Ok(false) };
+            let (this, uid) = (channel(&this)?, convert::uid(&uid)?);
+            Ok(context.app.channels.add(&this.0, uid, server_id(context, &sid)))
+        },
+    )?;
+    class.method(
+        "leave",
+        |context, _, (this, uid, sid): (AnyUserData, Value, Option<LuaString>)| {
+            let Some(sid) = sid else { return Ok(false) };
+            let (this, uid) = (channel(&this)?, convert::uid(&uid)?);
+            Ok(context.app.channels.leave(&this.0, &uid, &convert::text(&sid)))
+        },
+    )?;
+    class.method("getMembers", |context, lua, this: AnyUserData| {
+        let members = lua.create_sequence_from(channel(&this)?.0.members().iter().map(|uid| &**uid))?;
+        context.json()?.mark_array(&members)?;
+        Ok(members)
+    })?;
+    class.method("getMember", |_, lua, (this, uid): (AnyUserData, Value)| {
+        let Some(Member { uid, sid }) = channel(&this)?.0.member(&convert::uid(&uid)?) else {
+            return Ok(None);
+        };
+        let member = lua.create_table_with_capacity(0, 2)?;
+        member.raw_set("uid", &*uid)?;
+        member.raw_set("sid", &*sid)?;
+        Ok(Some(member))
+    })?;
+    class.method("getUserAmount", |_, _, this: AnyUserData| {
+        Ok(channel(&this)?.0.user_amount())
+    })?;
+    class.method("destroy", |context, _, this: AnyUserData| {
+        context.app.channels.destroy(&channel(&this)?.0);
+        Ok(())
+    })
+}
+
+fn values(class: &Class<'_>) -> mlua::Result<()> {
+    class.method(
+        "set",
+        |context, _, (this, key, value): (AnyUserData, LuaString, Value)| {
+            channel(&this)?
+                .0
+                .set(&convert::text(&key), convert::from_lua(context, &value)?);
+            Ok(())
+        },
+    )?;
+    class.method(
+        "get",
+        |context, lua, (this, key): (AnyUserData, LuaString)| match channel(&this)?
+            .0
+            .get(&convert::text(&key))
+        {
+            Some(value) => convert::to_lua(context, lua, &value),
+            None => Ok(Value::Nil),
+        },
+    )
+}
+
+/// `(route, msg, options)` or `(msg, options)`.
+type PushArgs = (AnyUserData, Variadic<Value>);
+
+fn push(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> {
+    let context = registry.context.clone();
+    let push = registry
+        .vm
+        .lua()
+        .create_function(move |lua, (this, args): PushArgs| {
+            let this = channel(&this)?.0.clone();
+            let (message, options) = push_args(&context, &args)?;
+            let unreached = context
+                .app
+                .channels
+                .push_message(&context.app, &this, &message, &options);
+            names(
+                &context,
+                lua,
+                &unreached.map_err(|error| convert::misuse(&error))?,
+            )
+        })?;
+    let wait = class.waiting_function(|context, lua, (this, args): PushArgs| {
+        let prepared = channel(&this).and_then(|this| Ok((this.0.clone(), push_args(&context, &args)?)));
+        async move {
+            let (this, (message, options)) = prepared.map_err(|error| convert::mistake(&error))?;
+            let channels = &context.app.channels;
+            let unreached = channels
+                .push_message_acknowledged(&context.app, &this, &message, &options)
+                .await?;
+            names(&context, &lua, &unreached).map_err(|error| convert::mistake(&error))
+        }
+    })?;
+    class.field("pushMessage", acknowledged(registry, push, wait)?)
+}
+
+/// `(route, msg, users, options)` or `(msg, users, options)`.
+fn push_by_uids(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> {
+    type Args = (Value, Variadic<Value>);
+    let context = registry.context.clone();
+    let push = registry.vm.lua().create_function(move |lua, (_, args): Args| {
+        let (message, users, mut unreached, options) = users_args(&context, &args)?;
+        let channels = &context.app.channels;
+        let found = channels.push_message_by_uids(&context.app, users, &message, &options);
+        unreached.extend(found.map_err(|error| convert::misuse(&error))?);
+        names(&context, lua, &unreached)
+    })?;
+    let wait = class.waiting_function(|context, lua, (_, args): Args| {
+        let prepared = users_args(&context, &args);
+        async move {
+            let (message, users, mut unreached, options) =
+                prepared.map_err(|error| convert::mistake(&error))?;
+            let channels = &context.app.channels;
+            unreached.extend(
+                channels
+                    .push_message_by_uids_acknowledged(&context.app, users, &message, &options)
+                    .await?,
+            );
+            names(&context, &lua, &unreached).map_err(|error| convert::mistake(&error))
+        }
+    })?;
+    class.field("pushMessageByUids", acknowledged(registry, push, wait)?)
+}
+
+fn acknowledged(registry: &Registry<'_>, push: Function, wait: Function) -> mlua::Result<Function> {
+    registry.luau.get::<Function>("acknowledged")?.call((push, wait))
+}
+
+fn service(class: &Class<'_>) -> mlua::Result<()> {
+    class.method("createChannel", |context, lua, (_, name): (Value, Value)| {
+        let name = name_of(&name)?;
+        handle(lua, context.app.channels.create_channel(&name))
+    })?;
+    class.method(
+        "getChannel",
+        |context, lua, (_, name, create): (Value, Value, Option<bool>)| {
+            // A session without a room has no name to give: then there is no channel.
+            if name.is_nil() && !create.unwrap_or_default() {
+                return Ok(Value::Nil);
+            }
+            let (name, channels) = (name_of(&name)?, &context.app.channels);
+            match (channels.channel(&name), create) {
+                (Some(channel), _) => handle(lua, channel),
+                (None, Some(true)) => handle(lua, channels.create_channel(&name)),
+                (None, _) => Ok(Value::Nil),
+            }
+        },
+    )?;
+    class.method("destroyChannel", |context, _, (_, name): (Value, Value)| {
+        context.app.channels.destroy_channel(&name_of(&name)?);
+        Ok(())
+    })?;
+    class.raising(
+        "broadcast",
+        |context, _, args: (Value, LuaString, LuaString, Value, Option<Table>)| {
+            let (_, server_type, route, msg, options) = args;
+            let broadcast = || -> mlua::Result<_> {
+                let binded = match options {
+                    Some(options) => options.raw_get::<Option<bool>>("binded")?.unwrap_or_default(),
+                    None => false,
+                };
+                Ok((convert::push_message(context, Some(&route), &msg)?, binded))
+            };
+            let (message, binded) = broadcast().map_err(|error| convert::mistake(&error))?;
+            context
+                .app
+                .channels
+                .broadcast(&context.app, &convert::text(&server_type), &message, binded)
+        },
+    )
+}
+
+fn push_args(context: &Context, args: &[Value]) -> mlua::Result<(PushMessage, PushOptions)> {
+    let (message, rest) = message_arg(context, args)?;
+    Ok((message, options(rest.first())?))
+}
+
+type Users = (PushMessage, Vec<Member>, Vec<Uid>, PushOptions);
+
+fn users_args(context: &Context, args: &[Value]) -> mlua::Result<Users> {
+    let (message, rest) = message_arg(context, args)?;
+    let Some(Value::Table(users)) = rest.first() else {
+        return Err(mlua::Error::runtime("users are a list of { uid = …, sid = … }"));
+    };
+    let (members, nowhere) = convert::members(users)?;
+    if !nowhere.is_empty() {
+        tracing::warn!(route = %message.route, ?nowhere, "users without a sid are not pushed to");
+    }
+    Ok((message, members, nowhere, options(rest.get(1))?))
+}
+
+fn message_arg<'a>(context: &Context, args: &'a [Value]) -> mlua::Result<(PushMessage, &'a [Value])> {
+    match args {
+        [Value::String(route), msg, rest @ ..] => {
+            Ok((convert::push_message(context, Some(route), msg)?, rest))
+        }
+        [msg, rest @ ..] => Ok((convert::push_message(context, None, msg)?, rest)),
+        [] => Err(mlua::Error::runtime("nothing to push: pushMessage(route, msg)")),
+    }
+}
+
+fn options(value: Option<&Value>) -> mlua::Result<PushOptions> {
+    match value {
+        None | Some(Value::Nil) => Ok(PushOptions::default()),
+        Some(Value::Table(table)) => {
+            let exclude = table.raw_get::<Option<Table>>("exclude")?;
+            let exclude = exclude
+                .map(|list| convert::uids(&list))
+                .transpose()?
+                .unwrap_or_default();
+            Ok(PushOptions {
+                exclude: exclude.into(),
+            })
+        }
+        Some(other) => Err(mlua::Error::runtime(format!(
+            "options are a table, not {}",
+            other.type_name()
+        ))),
+    }
+}
+
+/// The uids that were not reached, or nil if there are none: a table for each push would be garbage.
+fn names(context: &Context, lua: &Lua, uids: &[Uid]) -> mlua::Result<Option<Table>> {
+    if uids.is_empty() {
+        return Ok(None);
+    }
+    let list = lua.create_sequence_from(uids.iter().map(|uid| &**uid))?;
+    context.json()?.mark_array(&list)?;
+    Ok(Some(list))
+}
+
+fn handle(lua: &Lua, channel: Rc<Channel>) -> mlua::Result<Value> {
+    lua.create_userdata(ChannelHandle(channel)).map(Value::UserData)
+}
+
+fn channel(handle: &AnyUserData) -> mlua::Result<UserDataRef<ChannelHandle>> {
+    handle.borrow::<ChannelHandle>()
+}
+
+/// A channel's name: text, or a number that becomes its decimal text.
+fn name_of(value: &Value) -> mlua::Result<Uid> {
+    convert::uid(value).map_err(|_| mlua::Error::runtime("a channel's name is a string or a number"))
+}
+
+/// The id of a server of the cluster, shared with its entry, or whatever the script says.
+fn server_id(context: &Context, sid: &LuaString) -> ServerId {
+    let sid = convert::text(sid);
+    context
+        .app
+        .cluster
+        .server(&sid)
+        .map_or_else(|| sid.into(), |server| server.id.clone())
+}

@@ -1,0 +1,206 @@
+//! `session`: what a handler knows of the client whose message it answers.
+
+use super::{Class, Context, Registry, convert};
+use chathost_core::{
+    error::CallError,
+    handler::{Event, Listener},
+    session::BackendSession,
+};
+use mlua::{AnyUserData, Lua, LuaString, MetaMethod, Table, UserData, UserDataFields, Value};
+use std::{rc::Rc, sync::Arc};
+
+/// A session in a script's hands.
+#[derive(Debug)]
+pub(crate) struct SessionHandle(pub(crate) Rc<BackendSession>);
+
+impl UserData for SessionHandle {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        fields.add_field_method_get("id", |_, this| Ok(this.0.id()));
+        fields.add_field_method_get("frontendId", |lua, this| {
+            lua.create_string(&**this.0.frontend_id())
+        });
+        fields.add_field_method_get("uid", |lua, this| match this.0.uid() {
+            Some(uid) => lua.create_string(&*uid).map(Value::String),
+            None => Ok(Value::Nil),
+        });
+        // Methods are a table of the VM, because some of them raise tables.
+        fields.add_meta_field_with(MetaMethod::Index, |lua| {
+            lua.named_registry_value::<Table>(METHODS)
+        });
+    }
+}
+
+/// Where the VM keeps the methods of sessions.
+const METHODS: &str = "chathost.session";
+
+pub(super) fn register(registry: &Registry<'_>) -> mlua::Result<()> {
+    let class = registry.class("Session")?;
+    settings(&class)?;
+    home(&class)?;
+    class.method(
+        "on",
+        |context, lua, (this, event, listener): (AnyUserData, LuaString, Value)| {
+            let session = convert::session(&this)?.0.clone();
+            if session.frontend_id() != context.app.id() {
+                return Err(mlua::Error::runtime(format!(
+                    "session:on works on the server the client is connected to, {}",
+                    session.frontend_id()
+                )));
+            }
+            let (event, listener) = self::listener(context, lua, &event, listener)?;
+            context
+                .app
+                .sessions
+                .on_session(&context.app, &session, event, listener);
+            Ok(())
+        },
+    )?;
+    registry.vm.lua().set_named_registry_value(METHODS, class.seal())
+}
+
+/// The copy.
+fn settings(class: &Class<'_>) -> mlua::Result<()> {
+    class.method("get", |context, lua, (this, key): (AnyUserData, LuaString)| {
+        let this = convert::session(&this)?;
+        this.0.with(&key.to_string_lossy(), |value| match value {
+            Some(value) => convert::to_lua(context, lua, value),
+            None => Ok(Value::Nil),
+        })
+    })?;
+    class.method(
+        "set",
+        |context, _, (this, key, value): (AnyUserData, Value, Value)| {
+            let this = convert::session(&this)?;
+            match key {
+                Value::String(key) => this
+                    .0
+                    .set(&convert::text(&key), convert::from_lua(context, &value)?),
+                Value::Table(values) => {
+                    for pair in values.pairs::<LuaString, Value>() {
+                        let (key, value) = pair?;
+                        this.0
+                            .set(&convert::text(&key), convert::from_lua(context, &value)?);
+                    }
+                }
+                _ => {
+                    return Err(mlua::Error::runtime(
+                        "session:set(key, value) or session:set { key = value, … }",
+                    ));
+                }
+            }
+            Ok(())
+        },
+    )?;
+    class.method("remove", |_, _, (this, key): (AnyUserData, LuaString)| {
+        convert::session(&this)?.0.remove(&convert::text(&key));
+        Ok(())
+    })?;
+    class.method("export", |context, lua, this: AnyUserData| {
+        let session = convert::session(&this)?.0.export();
+        let exported = lua.create_table()?;
+        exported.raw_set("id", session.id)?;
+        exported.raw_set("frontendId", &*session.frontend_id)?;
+        exported.raw_set("uid", session.uid.as_deref())?;
+        let settings = serde_json::Value::Object((*session.settings).clone());
+        exported.raw_set("settings", convert::to_lua(context, lua, &settings)?)?;
+        Ok(exported)
+    })
+}
+
+/// What goes through to the session on its frontend.
+fn home(class: &Class<'_>) -> mlua::Result<()> {
+    class.waiting(
+        "push",
+        |context, _, (this, key): (AnyUserData, LuaString)| async move {
+            taken(&this)?.push(&context.app, &convert::text(&key)).await
+        },
+    )?;
+    class.waiting("pushAll", |context, _, this: AnyUserData| async move {
+        taken(&this)?.push_all(&context.app).await
+    })?;
+    class.waiting(
+        "bind",
+        |context, _, (this, uid): (AnyUserData, Value)| async move {
+            let uid = convert::uid(&uid).map_err(|error| convert::mistake(&error))?;
+            taken(&this)?.bind(&context.app, uid).await
+        },
+    )?;
+    class.waiting(
+        "unbind",
+        |context, _, (this, uid): (AnyUserData, Value)| async move {
+            let session = taken(&this)?;
+            let uid = match uid {
+                Value::Nil => session
+                    .uid()
+                    .ok_or_else(|| CallError::failed("the session is not bound"))?,
+                uid => convert::uid(&uid).map_err(|error| convert::mistake(&error))?,
+            };
+            session.unbind(&context.app, uid).await
+        },
+    )
+}
+
+fn taken(handle: &AnyUserData) -> Result<Rc<BackendSession>, CallError> {
+    convert::session(handle)
+        .map(|handle| handle.0.clone())
+        .map_err(|error| convert::mistake(&error))
+}
+
+/// An event's name and who hears it: a function, or the name of one in the module that registers it.
+pub(super) fn listener(
+    context: &Rc<Context>,
+    lua: &Lua,
+    event: &LuaString,
+    listener: Value,
+) -> mlua::Result<(Event, Listener)> {
+    let name = convert::text(event);
+    let event = Event::from_name(&name)
+        .ok_or_else(|| mlua::Error::runtime(format!("there is no event {name}: bind, unbind or closed")))?;
+    let listener = match listener {
+        Value::Function(function) => {
+            let context = Rc::downgrade(context);
+            Listener::Function(Rc::new(move |session, reason| {
+                let (context, function, reason) = (context.clone(), function.clone(), reason.to_owned());
+                Box::pin(async move {
+                    if let Some(context) = context.upgrade() {
+                        heard(&context, "a session listener", function, session, reason).await;
+                    }
+                })
+            }))
+        }
+        Value::String(function) => Listener::Named {
+            module: crate::error::Location::of_script(lua)
+                .map(|at| module_of(&at.file))
+                .unwrap_or_default(),
+            function: convert::text(&function).into(),
+        },
+        _ => {
+            return Err(mlua::Error::runtime(
+                "a listener is a function, or the name of one that the file returns",
+            ));
+        }
+    };
+    Ok((event, listener))
+}
+
+/// Tells a listener.
+pub(crate) async fn heard(
+    context: &Rc<Context>,
+    what: &str,
+    function: mlua::Function,
+    session: Rc<BackendSession>,
+    reason: String,
+) {
+    let sid = session.id();
+    let own = context.clone();
+    let call = context.call::<Value, _>(function, move |vm| Ok((own.session(vm.lua(), session)?, reason)));
+    if let Err(error) = call.await {
+        context.log_error(what, Some(sid), &error);
+    }
+}
+
+/// `handlers/connector.lua` is the module `connector`.
+fn module_of(file: &str) -> Arc<str> {
+    let name = file.strip_suffix(".lua").unwrap_or(file);
+    name.split_once('/').map_or(name, |(_, below)| below).into()
+}
