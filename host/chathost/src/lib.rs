@@ -1,1 +1,197 @@
-//! The program as a library: what tests use to start a cluster.
+//! The program as a library: a cluster with its web page, started from files.
+//!
+//! `chathost start` and the tests both come here, so what is tested is what runs. The command line is `main.rs`'s, what
+//! a server does is `chathost-core`'s, what a script sees is `chathost-lua`'s.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), chathost::StartError> {
+//! let options = chathost::Options::new("config/servers.json");
+//! let instance = chathost::Instance::start(options.load()?).await?;
+//! println!("{:?}", instance.page_address());
+//! instance.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod logging;
+
+pub use chathost_core::host::StartError;
+
+use chathost_core::{
+    config::{self, Cluster, LoadOptions},
+    envelope::ServerId,
+    handler::HandlerFactory,
+    host::Host,
+};
+use chathost_lua::LuaHandlers;
+use chathost_web::Page;
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+/// Which files make the cluster, and how much of it runs here.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `servers.json`; its folder is the configuration folder.
+    pub servers: PathBuf,
+    /// The folder of `handlers/`, `web-server/public/` and `logs/`.
+    pub base: PathBuf,
+    /// `development`, `production`, …
+    pub env: String,
+    /// Ids of the servers to host; empty for all.
+    pub only: Vec<String>,
+}
+
+impl Options {
+    /// Everything in that file, in the environment `development`, with the current directory as base.
+    pub fn new(servers: impl Into<PathBuf>) -> Self {
+        Self {
+            servers: servers.into(),
+            base: ".".into(),
+            env: "development".into(),
+            only: Vec::new(),
+        }
+    }
+
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(&self) -> Result<Cluster, StartError> {
+        let options = LoadOptions {
+            servers_file: self.servers.clone(),
+            base: self.base.clone(),
+            env: self.env.clone(),
+        };
+        let mut cluster = config::load(&options).map_err(|errors| StartError { problems: errors.0 })?;
+        if !self.only.is_empty() {
+            cluster.only(&self.only).map_err(|problem| StartError {
+                problems: vec![problem],
+            })?;
+        }
+        Ok(cluster)
+    }
+}
+
+/// A cluster that runs.
+#[derive(Debug)]
+pub struct Instance {
+    host: Host,
+    page: Option<PageServer>,
+}
+
+#[derive(Debug)]
+struct PageServer {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<io::Result<()>>,
+}
+
+impl Instance {
+    /// Starts what a configuration describes. Returns when clients can connect.
+    ///
+    /// # Errors
+    /// Everything that keeps it from running. Nothing is left behind.
+    pub async fn start(cluster: Cluster) -> Result<Self, StartError> {
+        let page = listen_for_page(&cluster).await?;
+        let host = Host::start(cluster, handlers_of(&page.base)).await?;
+        Ok(Self {
+            page: page.serve(&host),
+            host,
+        })
+    }
+
+    /// The servers, with the ports that were chosen.
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        self.host.cluster()
+    }
+
+    /// Where the web page is served; `None` if it is off, or the gate is not hosted here.
+    pub fn page_address(&self) -> Option<SocketAddr> {
+        self.page.as_ref().map(|page| page.address)
+    }
+
+    /// Resolves with the id of a server that ended without being told to.
+    pub async fn ended(&mut self) -> ServerId {
+        self.host.ended().await
+    }
+
+    /// Ends the page and every server; calls that run may end, within `stop.graceSeconds`.
+    pub async fn stop(self) {
+        if let Some(page) = self.page {
+            // Who serves the page may have ended already.
+            let _ = page.stop.send(());
+            drop(page.ended.await);
+        }
+        self.host.stop().await;
+    }
+}
+
+/// Validates a configuration and its handlers without starting anything.
+///
+/// # Errors
+/// Everything that is wrong.
+pub async fn check(cluster: Cluster) -> Result<(), StartError> {
+    let handlers = handlers_of(&cluster.base);
+    Host::check(cluster, handlers).await
+}
+
+/// What serves the server types: scripts below `handlers/`.
+fn handlers_of(base: &Path) -> Arc<dyn HandlerFactory> {
+    Arc::new(LuaHandlers::new(base.join("handlers")))
+}
+
+/// The page's port is taken before the servers start, so that all ports in use are found at the beginning.
+struct PagePlan {
+    base: PathBuf,
+    listener: Option<TcpListener>,
+}
+
+async fn listen_for_page(cluster: &Cluster) -> Result<PagePlan, StartError> {
+    let base = cluster.base.clone();
+    let web = &cluster.web;
+    if !web.enabled || gate(cluster).is_none() {
+        return Ok(PagePlan { base, listener: None });
+    }
+    let listener = TcpListener::bind((web.host.as_str(), web.port)).await.map_err(|error| {
+        let address = format!("{}:{}", web.host, web.port);
+        let problem = format!(
+            "the web page cannot be served on {address} ({error}); end what listens there, or change web.port in \
+             chathost.json, or switch the page off with web.enabled"
+        );
+        StartError { problems: vec![problem] }
+    })?;
+    Ok(PagePlan {
+        base,
+        listener: Some(listener),
+    })
+}
+
+fn gate(cluster: &Cluster) -> Option<(Option<String>, u16)> {
+    let gate = cluster
+        .hosted()
+        .find(|server| &*server.server_type == "gate" && server.frontend)?;
+    Some((gate.client_host.clone(), gate.client_port?))
+}
+
+impl PagePlan {
+    fn serve(self, host: &Host) -> Option<PageServer> {
+        let listener = self.listener?;
+        let address = listener.local_addr().ok()?;
+        let (gate_host, gate_port) = gate(host.cluster())?;
+        let page = Page {
+            public: self.base.join("web-server/public"),
+            gate_host,
+            gate_port,
+        };
+        let (stop, stopped) = oneshot::channel();
+        let ended = tokio::spawn(chathost_web::serve(listener, page, async {
+            drop(stopped.await);
+        }));
+        Some(PageServer { address, stop, ended })
+    }
+}

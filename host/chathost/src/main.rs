@@ -1,2 +1,22 @@
-//! The program: parse the command line and call.
-fn main() {}
+//! The program: read the command line, call, and say how it went.
+//!
+//! Exit codes: 0 it went well; 1 a server failed while it ran; 2 a mistake in the command line, the configuration or
+//! the handlers, or a port in use.
+
+mod args;
+mod cmd;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let done = match &args.command {
+        args::Command::Start(args) => cmd::start::run(args),
+        args::Command::Check(args) => cmd::check::run(args),
+    };
+    done.unwrap_or_else(|error| {
+        cmd::complain(&error);
+        ExitCode::from(2)
+    })
+}

@@ -1,0 +1,94 @@
+//! `chathost start`: run until told to end.
+
+use super::{runtime, say};
+use crate::args::Project;
+use anyhow::Context;
+use chathost::{Instance, logging};
+use chathost_core::config::Cluster;
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    let cluster = project.options().load()?;
+    let _logs = logging::start(&cluster.base, &cluster.log).context("logs/")?;
+    for warning in &cluster.warnings {
+        tracing::warn!("{warning}");
+    }
+    // The runtime goes last: it must not wait for a server that does not end.
+    let runtime = runtime()?;
+    let code = runtime.block_on(serve(cluster, began));
+    runtime.shutdown_background();
+    code
+}
+
+async fn serve(cluster: Cluster, began: Instant) -> anyhow::Result<ExitCode> {
+    let mut signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+    let mut instance = tokio::select! {
+        instance = Instance::start(cluster) => instance?,
+        () = any(&mut signals) => return Ok(ExitCode::SUCCESS),
+    };
+    tracing::info!("all servers startup in {} ms", began.elapsed().as_millis());
+    describe(&instance);
+    let code = tokio::select! {
+        () = any(&mut signals) => ExitCode::SUCCESS,
+        id = instance.ended() => {
+            tracing::error!(%id, "a server failed; the others are ended, too");
+            ExitCode::FAILURE
+        }
+    };
+    say("stopping: people leave their rooms");
+    tokio::select! {
+        () = instance.stop() => {}
+        () = again(&mut signals) => tracing::warn!("stopped without waiting"),
+    }
+    tracing::info!("stopped");
+    Ok(code)
+}
+
+async fn any([interrupt, terminate]: &mut [Signal; 2]) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// A second signal, from somebody who waits: what comes within a second is the first one's echo.
+async fn again(signals: &mut [Signal; 2]) {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    any(signals).await;
+}
+
+/// What listens where, and what to do next.
+fn describe(instance: &Instance) {
+    let cluster = instance.cluster();
+    say(&format!(
+        "chathost {}, environment {}",
+        env!("CARGO_PKG_VERSION"),
+        cluster.env
+    ));
+    let width = |of: fn(&chathost_core::config::ServerInfo) -> &str| {
+        cluster
+            .hosted()
+            .map(|server| of(server).len())
+            .max()
+            .unwrap_or_default()
+    };
+    let (ids, types) = (width(|server| &server.id), width(|server| &server.server_type));
+    for server in cluster.hosted() {
+        let place = match server.client_port.filter(|_| server.frontend) {
+            Some(port) => format!("clients on port {port} (WebSocket and TCP)"),
+            None => "in this process".to_owned(),
+        };
+        say(&format!(
+            "  {:ids$}  {:types$}  {place}",
+            server.id, server.server_type
+        ));
+    }
+    if let Some(address) = instance.page_address() {
+        say(&format!("\n  open http://{address}/ in a browser; Ctrl-C ends"));
+    }
+}
