@@ -9,9 +9,10 @@ use crate::{
     config::{Cluster, ServerInfo, TypeSettings},
     connector::Outgoing,
     envelope::ServerId,
-    handler::{Hooks, Running},
+    handler::{Gate, Hooks, Serving, Staging},
     lane::Lanes,
     post::{Post, Transport},
+    pulse::Pulse,
     rpc::{Calls, Router},
     session::SessionService,
     turn::Turn,
@@ -50,9 +51,12 @@ pub struct App {
     /// The end of the loop's turn.
     pub turn: Turn,
     /// The handlers that run now.
-    pub running: Running,
+    pub serving: Serving,
     /// What `app.lua` put in the connector's hands.
     pub hooks: Hooks,
+    pub(crate) staging: Staging,
+    pub(crate) gate: Gate,
+    pub(crate) pulse: Arc<Pulse>,
     /// Clients' connections, from accept to the last byte.
     pub(crate) connections: Busy,
     /// The server ends: messages are refused from here on.
@@ -62,7 +66,12 @@ pub struct App {
 
 impl App {
     /// A server that owns nothing yet.
-    pub fn new(info: Arc<ServerInfo>, cluster: Arc<Cluster>, transport: Arc<dyn Transport>) -> Rc<Self> {
+    pub fn new(
+        info: Arc<ServerInfo>,
+        cluster: Arc<Cluster>,
+        transport: Arc<dyn Transport>,
+        pulse: Arc<Pulse>,
+    ) -> Rc<Self> {
         let settings = cluster.settings.for_type(&info.server_type);
         Rc::new(Self {
             sessions: SessionService::new(settings.session.single_session),
@@ -73,7 +82,10 @@ impl App {
             outgoing: Outgoing::default(),
             lanes: Rc::default(),
             turn: Turn::default(),
-            running: Running::default(),
+            serving: Serving::default(),
+            staging: Staging::default(),
+            gate: Gate::default(),
+            pulse,
             hooks: Hooks::default(),
             connections: Busy::default(),
             stopping: Cell::new(false),
@@ -96,12 +108,21 @@ impl App {
 
     /// Keeps a JSON value under a name, for every generation of handlers to come (Pomelo's `app.set`).
     pub fn set(&self, key: &str, value: Value) {
-        self.values.borrow_mut().insert(key.into(), value);
+        if let Some(value) = self.staging.stage_value(key, value) {
+            self.values.borrow_mut().insert(key.into(), value);
+        }
+    }
+
+    /// Changes the server, at once or, while handlers load, when they begin to serve.
+    pub fn install(self: &Rc<Self>, change: impl FnOnce(&Rc<Self>) + 'static) {
+        if let Some(change) = self.staging.stage(Box::new(change)) {
+            change(self);
+        }
     }
 
     /// Lets go of everything that handlers gave the server: their functions hold the server in turn.
     pub(crate) fn release(&self) {
-        self.running.clear();
+        self.serving.clear();
         self.hooks.clear();
         self.router.clear();
         self.sessions.clear_listeners();
@@ -109,6 +130,8 @@ impl App {
 
     /// What was kept under a name (Pomelo's `app.get`).
     pub fn get(&self, key: &str) -> Option<Value> {
-        self.values.borrow().get(key).cloned()
+        self.staging
+            .value(key)
+            .or_else(|| self.values.borrow().get(key).cloned())
     }
 }

@@ -9,14 +9,14 @@ use crate::{
     connector::CloseReason,
     envelope::Content,
     error::Reply,
-    handler::{GlobalRequest, Handlers, Request},
+    handler::{Generation, GlobalRequest, MethodId, Request},
     lane::LaneFull,
     route::Route,
     rpc::{RouteParam, Waiter},
     session::{BackendSession, Session, Snapshot},
 };
 use bytes::Bytes;
-use std::{rc::Rc, sync::Arc};
+use std::{cell::Cell, rc::Rc, sync::Arc};
 
 /// A message of a client that waits for its answer.
 #[derive(Debug)]
@@ -65,15 +65,18 @@ pub fn message(app: &Rc<App>, session: &Rc<Session>, request: Option<u64>, route
         route,
         filtered: None,
     };
-    match app.running.current() {
-        Some(handlers) if handlers.has_global_filters() => filter(app, handlers, incoming, body),
+    match app.serving.current() {
+        Some(generation) if generation.handlers().has_global_filters() => {
+            filter(app, &generation, incoming, body)
+        }
         Some(_) => send_on(app, incoming, body),
         None => incoming.answer(app, Reply::unhandled()),
     }
 }
 
 /// Global filters first. They may wait; the session's messages keep their order all the same.
-fn filter(app: &Rc<App>, handlers: Rc<dyn Handlers>, mut incoming: Incoming, body: Bytes) {
+fn filter(app: &Rc<App>, generation: &Generation, mut incoming: Incoming, body: Bytes) {
+    let handlers = generation.handlers().clone();
     let view = BackendSession::new(&incoming.session.snapshot(app.id()));
     // A lane of its own: the session's requests for this server queue behind it, in theirs.
     let mut lane = view.lane();
@@ -135,43 +138,51 @@ fn forward(app: &Rc<App>, incoming: Incoming, session: Arc<Snapshot>, body: Byte
     }
 }
 
-/// Runs the handler of a route of this server's type, after the requests of its session that came before.
+/// Runs the handler of a route of this server's type, after the requests of its session that came before. Which
+/// generation it runs on is decided when it begins.
 pub(crate) fn execute(
     app: &Rc<App>,
-    session: &Snapshot,
+    session: &Arc<Snapshot>,
     route: Route,
     body: Bytes,
     notify: bool,
     answer: impl FnOnce(Reply) + 'static,
 ) {
-    let Some((handlers, method)) = app.running.current().and_then(|handlers| {
-        handlers
-            .manifest()
-            .handler(route.as_str())
-            .map(|id| (handlers.clone(), id))
-    }) else {
+    if app.gate.is_closed() {
+        let (context, session) = (app.clone(), session.clone());
+        return app
+            .gate
+            .wait(move || execute(&context, &session, route, body, notify, answer));
+    }
+    let Some((generation, method)) = find(app, &route) else {
         tracing::warn!(%route, sid = session.id, frontend = %session.frontend_id, "fail to find handler for a route");
         return answer(Reply::unhandled());
     };
-    let concurrent = handlers
+    let concurrent = generation
+        .handlers()
         .manifest()
         .method(method)
         .is_some_and(|method| method.concurrent);
     let session = BackendSession::new(session);
     let lane = session.lane();
     // Shared by the job and the refusal; exactly one of the two takes it.
-    let answer = Rc::new(std::cell::Cell::new(Some(answer)));
-    let answered = answer.clone();
+    let answer = Rc::new(Cell::new(Some(answer)));
+    let (answered, context) = (answer.clone(), app.clone());
     let job = Box::pin(async move {
-        let reply = handlers
-            .handle(Request {
-                method,
-                route,
-                body,
-                session,
-                notify,
-            })
-            .await;
+        let reply = match find(&context, &route) {
+            Some((generation, method)) => {
+                generation
+                    .handle(Request {
+                        method,
+                        route,
+                        body,
+                        session,
+                        notify,
+                    })
+                    .await
+            }
+            None => Reply::unhandled(),
+        };
         if let Some(answer) = answered.take() {
             answer(reply);
         }
@@ -181,11 +192,16 @@ pub(crate) fn execute(
     } else if let Err(LaneFull) =
         app.lanes
             .run(lane, usize::from(app.settings.limits.requests_in_flight), job)
+        && let Some(answer) = answer.take()
     {
-        if let Some(answer) = answer.take() {
-            answer(Reply::error(429, "too many requests are in flight"));
-        }
+        answer(Reply::error(429, "too many requests are in flight"));
     }
+}
+
+fn find(app: &App, route: &Route) -> Option<(Rc<Generation>, MethodId)> {
+    let generation = app.serving.current()?;
+    let method = generation.handlers().manifest().handler(route.as_str())?;
+    Some((generation, method))
 }
 
 impl Incoming {
@@ -198,8 +214,9 @@ impl Incoming {
                 .set(connection.in_flight.get().saturating_sub(1));
         }
         connection.respond(app, self.request, self.route.as_str(), &reply);
-        if let (Some(request), Some(handlers)) = (self.filtered, app.running.current()) {
-            app.lanes.run_now(handlers.global_after(request, reply));
+        if let (Some(request), Some(generation)) = (self.filtered, app.serving.current()) {
+            app.lanes
+                .run_now(generation.handlers().global_after(request, reply));
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod hash;
 pub mod host;
 pub mod lane;
 pub mod post;
+pub mod pulse;
 pub mod remote;
 pub mod route;
 pub mod rpc;

@@ -42,7 +42,7 @@ pub(crate) fn receive(app: &Rc<App>, envelope: Envelope) {
                 answer(&context, &from, call, || Ok(Answer::Reply(reply)));
             });
         }
-        Content::Call { call, method, args } => invoke(app, from, call, &method, args),
+        Content::Call { call, method, args } => invoke(app, from, call, method, args),
         Content::Push {
             call,
             message,
@@ -68,21 +68,23 @@ pub(crate) fn receive(app: &Rc<App>, envelope: Envelope) {
     }
 }
 
-fn invoke(app: &Rc<App>, from: ServerId, call: Option<CallId>, method: &Arc<str>, args: Bytes) {
-    let found = app.running.current().and_then(|handlers| {
-        handlers
-            .manifest()
-            .remote(method)
-            .map(|id| handlers.invoke(id, args))
+fn invoke(app: &Rc<App>, from: ServerId, call: Option<CallId>, method: Arc<str>, args: Bytes) {
+    if app.gate.is_closed() {
+        let context = app.clone();
+        return app.gate.wait(move || invoke(&context, from, call, method, args));
+    }
+    let found = app.serving.current().and_then(|generation| {
+        let method = generation.handlers().manifest().remote(&method)?;
+        Some((generation, method))
     });
-    let Some(results) = found else {
+    let Some((generation, method)) = found else {
         let error = CallError::failed(format!("no such service/method:{}.{method}", app.server_type()));
         tracing::warn!(%from, %error, "a call found no remote");
         return answer(app, &from, call, || Err(error));
     };
     let context = app.clone();
     app.lanes.run_now(Box::pin(async move {
-        let results = results.await;
+        let results = generation.invoke(method, args).await;
         answer(&context, &from, call, || results.map(Answer::Results));
     }));
 }

@@ -9,8 +9,9 @@ use crate::{
     config::{Cluster, ServerInfo},
     connector::{self, CloseReason, Tables},
     envelope::Batch,
-    handler::{HandlerFactory, LoadError},
+    handler::{HandlerFactory, LoadError, MethodStats, Prepared},
     post::Transport,
+    pulse::Pulse,
     remote, rpc, turn,
 };
 use std::{io, rc::Rc, sync::Arc, thread, time::Duration};
@@ -30,21 +31,67 @@ pub(crate) struct Plan {
     /// A frontend's, bound already.
     pub(crate) listener: Option<std::net::TcpListener>,
     pub(crate) handlers: Arc<dyn HandlerFactory>,
+    /// The number of its first generation.
+    pub(crate) number: u64,
+    /// Where it shows that it moves.
+    pub(crate) pulse: Arc<Pulse>,
 }
 
 /// What the host wants of a server.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Take clients, and hand these tables to them.
+    /// Take clients, and hand these tables to them; to those who are there already nothing changes.
     Open(Tables),
+    /// Build the next generation beside the one that serves.
+    Prepare {
+        /// What it is made of.
+        handlers: Arc<dyn HandlerFactory>,
+        /// Its number.
+        number: u64,
+        /// How it went.
+        done: Done,
+    },
+    /// Hand the state over; from here on new work waits for `Switch` or `Abandon`.
+    TakeOver(Done),
+    /// Let the next generation serve.
+    Switch(Done),
+    /// Forget the next generation.
+    Abandon,
+    /// Say how it goes.
+    Report(oneshot::Sender<Report>),
     /// End. What runs may take this long, and the leave logic as long again.
     Stop(Duration),
+}
+
+/// How a step of a swap went.
+pub(crate) type Done = oneshot::Sender<Result<(), LoadError>>;
+
+/// How a server does.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// The generation that serves, `3-79dc2d75`.
+    pub generation: Arc<str>,
+    /// Its methods, and how each does.
+    pub methods: Vec<(String, MethodStats)>,
+    /// Bytes of memory that its handlers use and may use.
+    pub memory: Option<(usize, usize)>,
+    /// Generations that were replaced and are not gone yet.
+    pub retired: usize,
+    /// Clients.
+    pub sessions: usize,
+    /// Users who are bound.
+    pub uids: usize,
+    /// Channels with members.
+    pub channels: usize,
+    /// Calls that run.
+    pub running: usize,
 }
 
 /// A server that runs.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) info: Arc<ServerInfo>,
+    pub(crate) pulse: Arc<Pulse>,
     /// Dropping it ends the server without grace.
     pub(crate) commands: mpsc::Sender<Command>,
     /// Resolves when the thread is at its end.
@@ -64,7 +111,7 @@ pub(crate) fn spawn(plan: Plan) -> io::Result<(Server, Loaded)> {
     let (commands, orders) = mpsc::channel(8);
     let (say_loaded, loaded) = oneshot::channel();
     let (say_ended, ended) = oneshot::channel();
-    let info = plan.info.clone();
+    let (info, pulse) = (plan.info.clone(), plan.pulse.clone());
     thread::Builder::new()
         .name(plan.info.id.to_string())
         .spawn(move || {
@@ -80,6 +127,7 @@ pub(crate) fn spawn(plan: Plan) -> io::Result<(Server, Loaded)> {
     Ok((
         Server {
             info,
+            pulse,
             commands,
             ended,
         },
@@ -92,11 +140,11 @@ async fn run(
     loaded: oneshot::Sender<Result<Vec<String>, LoadError>>,
     orders: mpsc::Receiver<Command>,
 ) {
-    let app = App::new(plan.info, plan.cluster, plan.transport);
-    match plan.handlers.build(&app) {
-        Ok(handlers) => {
-            drop(loaded.send(Ok(handlers.manifest().routes().collect())));
-            app.running.switch(handlers);
+    let app = App::new(plan.info, plan.cluster, plan.transport, plan.pulse);
+    match Prepared::build(&app, &*plan.handlers, plan.number) {
+        Ok(first) => {
+            drop(loaded.send(Ok(first.routes())));
+            first.switch(&app);
         }
         Err(error) => return drop(loaded.send(Err(error))),
     }
@@ -118,27 +166,82 @@ async fn serve(
     mut orders: mpsc::Receiver<Command>,
 ) {
     let (stop, stopped) = watch::channel(false);
+    let mut prepared = None;
+    // An answer that nobody waits for any more is none.
     let grace = loop {
         match orders.recv().await {
             Some(Command::Open(tables)) => {
                 app.outgoing.set_tables(tables);
                 let Some(listener) = listener.take() else { continue };
                 match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => drop(spawn_local(connector::serve(
-                        app.clone(),
-                        listener,
-                        stopped.clone(),
-                    ))),
+                    Ok(listener) => {
+                        drop(spawn_local(connector::serve(
+                            app.clone(),
+                            listener,
+                            stopped.clone(),
+                        )));
+                    }
                     Err(error) => tracing::error!(%error, "the listener is of no use"),
                 }
             }
+            Some(Command::Prepare {
+                handlers,
+                number,
+                done,
+            }) => {
+                let built = Prepared::build(app, &*handlers, number).map(|built| prepared = Some(built));
+                drop(done.send(built));
+            }
+            Some(Command::TakeOver(done)) => {
+                app.gate.close();
+                let taken = prepared
+                    .as_ref()
+                    .map_or(Ok(()), |prepared| prepared.take_over(app));
+                drop(done.send(taken));
+            }
+            Some(Command::Switch(done)) => {
+                if let Some(prepared) = prepared.take() {
+                    prepared.switch(app);
+                }
+                app.gate.open();
+                drop(done.send(Ok(())));
+            }
+            Some(Command::Abandon) => {
+                prepared = None;
+                app.gate.open();
+            }
+            Some(Command::Report(done)) => drop(done.send(report(app))),
             Some(Command::Stop(grace)) => break grace,
             None => break Duration::ZERO,
         }
     };
+    app.gate.open();
     app.stopping.set(true);
     stop.send_replace(true);
     end(app, grace).await;
+}
+
+fn report(app: &App) -> Report {
+    let generation = app.serving.current();
+    let methods = generation.as_ref().map(|generation| {
+        let manifest = generation.handlers().manifest().methods().iter().enumerate();
+        manifest
+            .map(|(id, method)| (format!("{}.{}", method.group, method.name), generation.stats(id)))
+            .collect()
+    });
+    Report {
+        generation: generation
+            .as_ref()
+            .map(|generation| generation.label().clone())
+            .unwrap_or_default(),
+        methods: methods.unwrap_or_default(),
+        memory: generation.and_then(|generation| generation.handlers().memory()),
+        retired: app.serving.retired(),
+        sessions: app.sessions.count(),
+        uids: app.sessions.uid_count(),
+        channels: app.channels.count(),
+        running: app.lanes.running(),
+    }
 }
 
 /// What runs may end; then the clients are sent away, and the leave logic runs.

@@ -4,8 +4,8 @@
 //! has its own budget ([`crate::budget`]), around everything that is done for it inside the VM.
 
 use crate::{
-    api::{self, Chain, Context, error_value},
-    budget::CallLimits,
+    api::{self, Chain, Context, Repeat, error_value},
+    budget::{Budget, CallLimits},
     error::{Raised, ScriptError},
     load::{self, Kind, Method, Scripts, Snapshot},
     next,
@@ -16,7 +16,9 @@ use bytes::Bytes;
 use chathost_core::{
     app::App,
     error::{CallError, Reply},
-    handler::{self, GlobalRequest, HandlerFactory, Handlers, LoadError, Manifest, MethodId, Request},
+    handler::{
+        self, GlobalRequest, HandlerFactory, HandlerSource, Handlers, LoadError, Manifest, MethodId, Request,
+    },
     session::BackendSession,
 };
 use futures_util::future::LocalBoxFuture;
@@ -29,32 +31,45 @@ use std::{
     time::Duration,
 };
 
-/// Loads scripts from a folder: `handlers/`.
+/// Scripts in a folder: `handlers/`.
 #[derive(Debug)]
 pub struct LuaHandlers {
     root: PathBuf,
-    /// The files as they were read once, so that all servers run the same.
-    snapshot: OnceLock<Result<Arc<Snapshot>, load::LoadError>>,
 }
 
 impl LuaHandlers {
     /// The scripts below this folder.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self {
-            root: root.into(),
-            snapshot: OnceLock::new(),
-        }
-    }
-
-    fn snapshot(&self) -> Result<Arc<Snapshot>, load::LoadError> {
-        self.snapshot
-            .get_or_init(|| Snapshot::read(&self.root).map(Arc::new))
-            .clone()
+        Self { root: root.into() }
     }
 }
 
-impl HandlerFactory for LuaHandlers {
-    fn build(&self, app: &Rc<App>) -> Result<Rc<dyn Handlers>, LoadError> {
+impl HandlerSource for LuaHandlers {
+    fn read(&self, server_type: &str) -> Result<Arc<dyn HandlerFactory>, LoadError> {
+        let snapshot = Arc::new(Snapshot::read(&self.root).map_err(refused)?);
+        Ok(Arc::new(LuaFactory {
+            server_type: server_type.to_owned(),
+            snapshot,
+            hash: OnceLock::new(),
+        }))
+    }
+}
+
+/// The files as they were read once, so that all servers of a type run the same.
+#[derive(Debug)]
+struct LuaFactory {
+    server_type: String,
+    snapshot: Arc<Snapshot>,
+    /// Of the files that it uses, which only loading them tells.
+    hash: OnceLock<String>,
+}
+
+impl HandlerFactory for LuaFactory {
+    fn hash(&self) -> String {
+        self.hash.get().cloned().unwrap_or_default()
+    }
+
+    fn build(&self, app: &Rc<App>, number: u64) -> Result<Rc<dyn Handlers>, LoadError> {
         let context = Context::new(app.clone());
         let script = &app.settings.script;
         let limits = Limits {
@@ -73,16 +88,19 @@ impl HandlerFactory for LuaHandlers {
         })?;
         let vm = Rc::new(vm);
         context.set_vm(&vm);
-        let refused = |load::LoadError { problems }| LoadError { problems };
-        let snapshot = self.snapshot().map_err(refused)?;
-        let scripts = Rc::new(load::load(&vm, &snapshot, app.server_type()).map_err(refused)?);
-        context.set_scripts(&scripts, format!("1-{}", scripts.sources()));
+        let scripts = Rc::new(load::load(&vm, &self.snapshot, &self.server_type).map_err(refused)?);
+        let hash = self.hash.get_or_init(|| scripts.sources().to_string());
+        context.set_scripts(&scripts, format!("{number}-{hash}"));
         let generation =
-            Generation::new(vm, context, scripts, app.server_type()).map_err(|error| LoadError {
+            Generation::new(vm, context, scripts, &self.server_type).map_err(|error| LoadError {
                 problems: vec![format!("{error}")],
             })?;
         Ok(Rc::new(LuaGeneration(Rc::new(generation))))
     }
+}
+
+fn refused(load::LoadError { problems }: load::LoadError) -> LoadError {
+    LoadError { problems }
 }
 
 #[derive(Debug)]
@@ -148,6 +166,47 @@ impl Handlers for LuaGeneration {
         Box::pin(async move { api::heard(&context, &what, function, session, reason).await })
     }
 
+    fn selftest(&self) -> Result<(), LoadError> {
+        match self.0.own("selftest", None)? {
+            Some(Value::Boolean(false)) => Err(LoadError {
+                problems: vec![format!("{}: selftest returned false", self.0.file())],
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn export_state(&self) -> Result<Option<Bytes>, LoadError> {
+        let state = self.0.own("exportState", None)?.filter(|state| !state.is_nil());
+        let Some(state) = state else { return Ok(None) };
+        let mut text = Vec::new();
+        let written = self.0.vm.json().write(&state, &mut text);
+        written.map_err(|error| LoadError {
+            problems: vec![format!("{}: exportState: {error}", self.0.file())],
+        })?;
+        Ok(Some(text.into()))
+    }
+
+    fn import_state(&self, state: Bytes) -> Result<(), LoadError> {
+        self.0.own("importState", Some(&state)).map(drop)
+    }
+
+    fn retire(&self) {
+        self.0.context.timers.end(Repeat::Always);
+    }
+
+    fn pending(&self) -> usize {
+        self.0.context.timers.count(Repeat::Once)
+    }
+
+    fn end(&self) {
+        self.0.context.timers.end(Repeat::Once);
+        self.0.context.timers.end(Repeat::Always);
+    }
+
+    fn memory(&self) -> Option<(usize, usize)> {
+        Some((self.0.vm.used_memory(), self.0.vm.limits().memory))
+    }
+
     fn has_global_filters(&self) -> bool {
         !self.0.context.filters.borrow().global.is_empty()
     }
@@ -188,6 +247,10 @@ impl Generation {
             group: method.group.clone(),
             name: method.name.clone(),
             concurrent: concurrent.contains(&route_of(server_type, method)),
+            place: match method.function.info().line_defined {
+                Some(line) => format!("{}:{line}", method.file),
+                None => method.file.clone(),
+            },
         };
         let manifest = Manifest::new(server_type, scripts.methods().iter().map(describe).collect());
         let callable = |method: &Method| {
@@ -209,6 +272,27 @@ impl Generation {
             context,
             _scripts: scripts,
             vm,
+        })
+    }
+
+    fn file(&self) -> String {
+        format!("handlers/{}.lua", self.context.app.server_type())
+    }
+
+    /// Calls a function that the type's own file returns beside its groups, if it does. It cannot wait.
+    fn own(&self, name: &str, arg: Option<&[u8]>) -> Result<Option<Value>, LoadError> {
+        let Some(function) = self.context.named(self.context.app.server_type(), name) else {
+            return Ok(None);
+        };
+        let call = Budget::call(self.vm.limits().call);
+        let _entered = self.vm.budget().enter(&call);
+        let run = || -> Result<Value, ScriptError> {
+            let arg = arg.map(|arg| self.vm.json().read(self.vm.lua(), arg)).transpose();
+            self.vm
+                .run::<Value>(&function, arg.map_err(mlua::Error::external)?)
+        };
+        run().map(Some).map_err(|error| LoadError {
+            problems: vec![format!("{}: {name}: {error}", self.file())],
         })
     }
 

@@ -20,7 +20,7 @@ pub use chathost_core::host::StartError;
 use chathost_core::{
     config::{self, Cluster, LoadOptions},
     envelope::ServerId,
-    handler::HandlerFactory,
+    handler::HandlerSource,
     host::Host,
 };
 use chathost_lua::LuaHandlers;
@@ -141,7 +141,7 @@ pub async fn check(cluster: Cluster) -> Result<(), StartError> {
 }
 
 /// What serves the server types: scripts below `handlers/`.
-fn handlers_of(base: &Path) -> Arc<dyn HandlerFactory> {
+fn handlers_of(base: &Path) -> Arc<dyn HandlerSource> {
     Arc::new(LuaHandlers::new(base.join("handlers")))
 }
 

@@ -53,10 +53,10 @@ impl Listener {
         let heard = match self {
             Self::Function(function) => function(session, reason),
             Self::Named { module, function } => {
-                let Some(handlers) = app.running.current() else {
+                let Some(generation) = app.serving.current() else {
                     return;
                 };
-                handlers.notice(module, function, session, reason)
+                generation.handlers().notice(module, function, session, reason)
             }
         };
         app.lanes.run_now(heard);

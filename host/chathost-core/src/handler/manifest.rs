@@ -28,6 +28,8 @@ pub struct Method {
     pub name: String,
     /// Requests of one session may run beside each other.
     pub concurrent: bool,
+    /// Where it is written, for people: `handlers/chat.lua:7`, `plugins/libchat.so`.
+    pub place: String,
 }
 
 /// The methods of one server type.
@@ -113,6 +115,7 @@ mod tests {
             group: group.into(),
             name: name.into(),
             concurrent: false,
+            place: String::new(),
         }
     }
 

@@ -3,11 +3,17 @@
 //! Dispatch knows this trait and no implementation: `chathost-lua` brings scripts, `chathost-native` libraries. A
 //! value of [`Handlers`] is one *generation* of one server's handlers; requests that began on it end on it.
 
+mod generation;
 mod listener;
 mod manifest;
+mod staging;
+mod swap;
 
+pub use generation::{Generation, MethodStats, Serving};
 pub use listener::{Event, Listener, ListenerFn};
 pub use manifest::{Kind, Manifest, Method, MethodId};
+pub(crate) use staging::Staging;
+pub(crate) use swap::{Gate, Prepared};
 
 use crate::{
     app::App,
@@ -18,15 +24,29 @@ use crate::{
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
-use std::{cell::RefCell, fmt, rc::Rc};
+use std::{cell::RefCell, fmt, rc::Rc, sync::Arc};
 
-/// Builds handlers, on the thread of the server that will run them.
+/// Where handlers come from: the files as they are now.
+pub trait HandlerSource: Send + Sync + fmt::Debug {
+    /// Reads what serves a server type, once for all its servers: what is built from it later is the same, whatever
+    /// happens to the files.
+    ///
+    /// # Errors
+    /// Nothing serves that type, or it cannot be read.
+    fn read(&self, server_type: &str) -> Result<Arc<dyn HandlerFactory>, LoadError>;
+}
+
+/// What a generation is made of. Builds it on the thread of each server that will run it.
 pub trait HandlerFactory: Send + Sync + fmt::Debug {
-    /// Loads whatever serves this server's type and runs its top level.
+    /// Eight hexadecimal digits that change with any of the files it uses. Known once it was built.
+    fn hash(&self) -> String;
+
+    /// Loads it for this server and runs its top level. `number`: of the generation, for the log. What it asks of the
+    /// server meanwhile goes through [`App::install`].
     ///
     /// # Errors
     /// Everything that keeps it from serving, each problem with file and line.
-    fn build(&self, app: &Rc<App>) -> Result<Rc<dyn Handlers>, LoadError>;
+    fn build(&self, app: &Rc<App>, number: u64) -> Result<Rc<dyn Handlers>, LoadError>;
 }
 
 /// A generation of handlers that was refused.
@@ -74,6 +94,46 @@ pub trait Handlers: fmt::Debug {
         reason: &str,
     ) -> LocalBoxFuture<'static, ()>;
 
+    /// Tests itself before it may serve; cannot wait.
+    ///
+    /// # Errors
+    /// Why it should not serve.
+    fn selftest(&self) -> Result<(), LoadError> {
+        Ok(())
+    }
+
+    /// What the next generation should know, as JSON; `None` if it has nothing to say.
+    ///
+    /// # Errors
+    /// It has, and failed to.
+    fn export_state(&self) -> Result<Option<Bytes>, LoadError> {
+        Ok(None)
+    }
+
+    /// Takes what the generation before exported. Who does not want it ignores it.
+    ///
+    /// # Errors
+    /// It cannot use it, and should not serve.
+    fn import_state(&self, _state: Bytes) -> Result<(), LoadError> {
+        Ok(())
+    }
+
+    /// Another generation serves from now on. What runs may end; what repeats itself stops.
+    fn retire(&self) {}
+
+    /// What it still has to do though no call runs: timers that are set.
+    fn pending(&self) -> usize {
+        0
+    }
+
+    /// Nothing of it may run any more.
+    fn end(&self) {}
+
+    /// Bytes of memory that it uses and may use, where that is known.
+    fn memory(&self) -> Option<(usize, usize)> {
+        None
+    }
+
     /// Whether `app.lua` added global filters. Asked for every message.
     fn has_global_filters(&self) -> bool {
         false
@@ -99,32 +159,6 @@ pub struct GlobalRequest {
     pub body: Bytes,
     /// Whose message it is.
     pub session: Rc<BackendSession>,
-}
-
-/// The generation that serves now.
-#[derive(Default)]
-pub struct Running(RefCell<Option<Rc<dyn Handlers>>>);
-
-impl Running {
-    /// What serves now; `None` until the server has loaded.
-    pub fn current(&self) -> Option<Rc<dyn Handlers>> {
-        self.0.borrow().clone()
-    }
-
-    /// From now on this one serves. What runs on the old one ends there.
-    pub fn switch(&self, handlers: Rc<dyn Handlers>) {
-        self.0.replace(Some(handlers));
-    }
-
-    pub(crate) fn clear(&self) {
-        self.0.take();
-    }
-}
-
-impl fmt::Debug for Running {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.borrow().fmt(f)
-    }
 }
 
 /// Decides whether a client of this type and version may connect: `checkClient(type, version)`.

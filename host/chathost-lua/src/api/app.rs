@@ -2,7 +2,12 @@
 
 use super::{Class, Context, Registry, convert};
 use crate::next;
-use chathost_core::{config::ServerInfo, error::CallError, handler::Hooks, hash};
+use chathost_core::{
+    config::ServerInfo,
+    error::CallError,
+    handler::{CheckClient, UserHandshake},
+    hash,
+};
 use mlua::{Function, IntoLua, Lua, LuaString, MultiValue, Table, Value};
 use std::{rc::Rc, sync::Arc};
 
@@ -85,10 +90,9 @@ fn connector_config(context: &Rc<Context>, config: &Table) -> mlua::Result<()> {
     for pair in config.pairs::<LuaString, Value>() {
         let (key, value) = pair?;
         let key = convert::text(&key);
-        let hooks = &context.app.hooks;
         match (key.as_str(), value) {
-            ("checkClient", Value::Function(function)) => check_client(context, hooks, function),
-            ("handshake", Value::Function(function)) => handshake(context, hooks, function),
+            ("checkClient", Value::Function(function)) => check_client(context, function),
+            ("handshake", Value::Function(function)) => handshake(context, function),
             _ => {
                 return Err(mlua::Error::runtime(format!(
                     "connectorConfig has the functions checkClient and handshake; `{key}` belongs into chathost.json"
@@ -99,9 +103,9 @@ fn connector_config(context: &Rc<Context>, config: &Table) -> mlua::Result<()> {
     Ok(())
 }
 
-fn check_client(context: &Rc<Context>, hooks: &Hooks, function: Function) {
+fn check_client(context: &Rc<Context>, function: Function) {
     let weak = Rc::downgrade(context);
-    hooks.check_client.replace(Some(Rc::new(move |kind, version| {
+    let check: CheckClient = Rc::new(move |kind, version| {
         let (weak, function, kind, version) = (weak.clone(), function.clone(), kind.clone(), version.clone());
         Box::pin(async move {
             let context = weak.upgrade().ok_or_else(ended)?;
@@ -118,12 +122,15 @@ fn check_client(context: &Rc<Context>, hooks: &Hooks, function: Function) {
             })?;
             Ok(!matches!(answer, Value::Nil | Value::Boolean(false)))
         })
-    })));
+    });
+    context.app.install(move |app| {
+        app.hooks.check_client.replace(Some(check));
+    });
 }
 
-fn handshake(context: &Rc<Context>, hooks: &Hooks, function: Function) {
+fn handshake(context: &Rc<Context>, function: Function) {
     let weak = Rc::downgrade(context);
-    hooks.handshake.replace(Some(Rc::new(move |message, address| {
+    let answer: UserHandshake = Rc::new(move |message, address| {
         let (weak, function) = (weak.clone(), function.clone());
         let (message, address) = (message.clone(), address.to_owned());
         Box::pin(async move {
@@ -146,7 +153,10 @@ fn handshake(context: &Rc<Context>, hooks: &Hooks, function: Function) {
                 CallError::failed("the handshake function refused")
             })
         })
-    })));
+    });
+    context.app.install(move |app| {
+        app.hooks.handshake.replace(Some(answer));
+    });
 }
 
 fn ended() -> CallError {

@@ -32,7 +32,25 @@ pub(crate) struct Context {
     scripts: OnceCell<Weak<Scripts>>,
 }
 
+/// A generation that must not go away: a timer is set, or a session has a listener of it.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) context: Rc<Context>,
+    _vm: Rc<Vm>,
+    _scripts: Option<Rc<Scripts>>,
+}
+
 impl Context {
+    /// Keeps the generation; `None` if its VM has ended.
+    pub(crate) fn hold(self: &Rc<Self>) -> Option<Held> {
+        let scripts = self.scripts.get().and_then(Weak::upgrade);
+        Some(Held {
+            context: self.clone(),
+            _vm: self.vm()?,
+            _scripts: scripts,
+        })
+    }
+
     pub(crate) fn new(app: Rc<App>) -> Rc<Self> {
         Rc::new(Self {
             app,

@@ -22,6 +22,7 @@ mod timer;
 pub(crate) use context::Context;
 pub(crate) use filter::{Chain, FilterSet, error_value};
 pub(crate) use session::{SessionHandle, heard};
+pub(crate) use timer::Repeat;
 
 use crate::{error::PRELUDE, vm::Vm};
 use chathost_core::error::CallError;

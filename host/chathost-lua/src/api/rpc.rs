@@ -74,7 +74,12 @@ pub(super) fn register(registry: &Registry<'_>, app: &Class<'_>) -> mlua::Result
         |context, _, (_, server_type, rule): (Value, LuaString, Value)| {
             let server_type = convert::text(&server_type);
             match rule {
-                Value::String(key) => context.app.router.set_setting(&server_type, &convert::text(&key)),
+                Value::String(key) => {
+                    let key = convert::text(&key);
+                    context
+                        .app
+                        .install(move |app| app.router.set_setting(&server_type, &key));
+                }
                 Value::Function(function) => route_by(context, &server_type, function),
                 _ => {
                     return Err(mlua::Error::runtime(
@@ -114,7 +119,10 @@ fn route_by(context: &Rc<Context>, server_type: &str, function: Function) {
             }
         }
     };
-    context.app.router.set_function(server_type, Rc::new(choose));
+    let server_type = server_type.to_owned();
+    context
+        .app
+        .install(move |app| app.router.set_function(&server_type, Rc::new(choose)));
 }
 
 fn pick(context: &Context, server_type: &LuaString, param: &Value) -> Result<ServerId, CallError> {

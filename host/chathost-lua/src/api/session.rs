@@ -158,12 +158,13 @@ pub(super) fn listener(
         .ok_or_else(|| mlua::Error::runtime(format!("there is no event {name}: bind, unbind or closed")))?;
     let listener = match listener {
         Value::Function(function) => {
-            let context = Rc::downgrade(context);
+            // It keeps its generation for as long as the session lives; a name does not.
+            let held = context.hold().map(Rc::new);
             Listener::Function(Rc::new(move |session, reason| {
-                let (context, function, reason) = (context.clone(), function.clone(), reason.to_owned());
+                let (held, function, reason) = (held.clone(), function.clone(), reason.to_owned());
                 Box::pin(async move {
-                    if let Some(context) = context.upgrade() {
-                        heard(&context, "a session listener", function, session, reason).await;
+                    if let Some(held) = held {
+                        heard(&held.context, "a session listener", function, session, reason).await;
                     }
                 })
             }))

@@ -14,7 +14,7 @@ pub(super) fn register(registry: &Registry<'_>, app: &Class<'_>) -> mlua::Result
         "on",
         |context, lua, (_, event, listener): (Value, LuaString, Value)| {
             let (event, listener) = session::listener(context, lua, &event, listener)?;
-            context.app.sessions.on(event, listener);
+            context.app.install(move |app| app.sessions.on(event, listener));
             Ok(())
         },
     )?;

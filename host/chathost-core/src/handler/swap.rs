@@ -1,0 +1,109 @@
+//! Replacing the handlers of one server: build beside, hand over, switch. All servers of a type do it together; the
+//! [`crate::host`] leads.
+
+use super::{Generation, HandlerFactory, LoadError, staging::Staged};
+use crate::app::App;
+use std::{cell::RefCell, fmt, rc::Rc, sync::Arc};
+
+/// A generation that is built and does not serve yet.
+pub(crate) struct Prepared {
+    generation: Rc<Generation>,
+    staged: Staged,
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.generation.fmt(f)
+    }
+}
+
+impl Prepared {
+    /// Builds a generation and lets it test itself. What serves does not notice, apart from the time.
+    pub(crate) fn build(app: &Rc<App>, factory: &dyn HandlerFactory, number: u64) -> Result<Self, LoadError> {
+        app.staging.begin();
+        let built = factory.build(app, number).and_then(|handlers| {
+            handlers.selftest()?;
+            Ok(handlers)
+        });
+        let staged = app.staging.end();
+        let built = built?;
+        let label: Arc<str> = format!("{number}-{}", factory.hash()).into();
+        Ok(Self {
+            generation: Generation::new(label, built, app.pulse.clone()),
+            staged,
+        })
+    }
+
+    /// The routes it answers.
+    pub(crate) fn routes(&self) -> Vec<String> {
+        self.generation.handlers().manifest().routes().collect()
+    }
+
+    /// Hands the state of what serves to it.
+    pub(crate) fn take_over(&self, app: &Rc<App>) -> Result<(), LoadError> {
+        let Some(old) = app.serving.current() else {
+            return Ok(());
+        };
+        match old.handlers().export_state()? {
+            Some(state) => self.generation.handlers().import_state(state),
+            None => Ok(()),
+        }
+    }
+
+    /// From now on it serves.
+    pub(crate) fn switch(self, app: &Rc<App>) {
+        app.router.clear();
+        app.hooks.clear();
+        app.sessions.clear_listeners();
+        self.staged.apply(app);
+        let manifest = self.generation.handlers().manifest();
+        let name = |method: &super::Method| {
+            format!(
+                "{}.{}.{} ({})",
+                app.server_type(),
+                method.group,
+                method.name,
+                method.place
+            )
+        };
+        app.pulse.set_names(manifest.methods().iter().map(name).collect());
+        let deadline = std::time::Duration::from_secs(app.settings.script.deadline_seconds.into());
+        app.serving.switch(self.generation, deadline);
+    }
+}
+
+/// Work that arrives between the hand-over and the switch: it waits, or it would run on the old generation after its
+/// state was taken.
+#[derive(Default)]
+pub(crate) struct Gate(RefCell<Option<Vec<Box<dyn FnOnce()>>>>);
+
+impl Gate {
+    /// Until `open`, work waits.
+    pub(crate) fn close(&self) {
+        self.0.borrow_mut().get_or_insert_with(Vec::new);
+    }
+
+    /// What waits goes on, in order.
+    pub(crate) fn open(&self) {
+        for work in self.0.take().into_iter().flatten() {
+            work();
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
+    /// Does it when the gate opens. Only while it is closed.
+    pub(crate) fn wait(&self, work: impl FnOnce() + 'static) {
+        if let Some(waiting) = &mut *self.0.borrow_mut() {
+            waiting.push(Box::new(work));
+        }
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Gate").field(&self.is_closed()).finish()
+    }
+}
