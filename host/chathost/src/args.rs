@@ -18,12 +18,62 @@ pub(crate) enum Command {
     ///
     /// On SIGTERM or Ctrl-C the listeners close, calls that run may end (stop.graceSeconds in chathost.json), everybody
     /// leaves the rooms, and the exit code is 0. A second Ctrl-C ends at once.
-    Start(Project),
+    Start(StartArgs),
     /// Validate the configuration and load every script, without starting anything.
     Check(Project),
+    /// Read handlers again and let them serve, on all servers of a type or on none.
+    ///
+    /// Calls that run end on the handlers they began on. Handlers that do not compile, loop while they load, lack a
+    /// route that the old ones have or fail their selftest are refused with file and line, and the old ones keep
+    /// serving; the exit code is 1 then.
+    Reload(ReloadArgs),
+    /// Return to the handlers that served before the last reload.
+    Rollback(RollbackArgs),
+    /// Show the servers that run, or with --handlers how their handlers do.
+    List(ListArgs),
 }
 
-/// What both work on.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReloadArgs {
+    /// The server type; all of them, if none is named
+    pub(crate) server_type: Option<String>,
+    /// Only find out whether it would work
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Routes that the old handlers have may be gone
+    #[arg(long)]
+    pub(crate) allow_removed_routes: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) project: Project,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RollbackArgs {
+    /// The server type
+    pub(crate) server_type: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) project: Project,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ListArgs {
+    /// Show calls, errors and time per handler
+    #[arg(long)]
+    pub(crate) handlers: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) project: Project,
+}
+
+/// Which project.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Project {
     /// The servers; the folder of this file is the configuration folder [default: config/servers.json]
@@ -35,6 +85,12 @@ pub(crate) struct Project {
     /// Where handlers/, web-server/public/ and logs/ are
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub(crate) directory: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct StartArgs {
+    #[command(flatten)]
+    pub(crate) project: Project,
     /// Host only these servers
     #[arg(long, value_name = "ID,…", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
@@ -50,7 +106,7 @@ impl Project {
             servers,
             base: self.directory.clone(),
             env: self.env.clone(),
-            only: self.only.clone(),
+            only: Vec::new(),
         }
     }
 }

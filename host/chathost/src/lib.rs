@@ -13,7 +13,10 @@
 //! # }
 //! ```
 
+pub mod admin;
+pub mod keeper;
 pub mod logging;
+pub mod watch;
 
 pub use chathost_core::host::StartError;
 
@@ -25,13 +28,18 @@ use chathost_core::{
 };
 use chathost_lua::LuaHandlers;
 use chathost_web::Page;
+use keeper::Handle;
 use std::{
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 
 /// Which files make the cluster, and how much of it runs here.
 #[derive(Debug, Clone)]
@@ -80,7 +88,9 @@ impl Options {
 /// A cluster that runs.
 #[derive(Debug)]
 pub struct Instance {
-    host: Host,
+    cluster: Arc<Cluster>,
+    host: Handle,
+    lost: mpsc::Receiver<ServerId>,
     page: Option<PageServer>,
 }
 
@@ -99,15 +109,19 @@ impl Instance {
     pub async fn start(cluster: Cluster) -> Result<Self, StartError> {
         let page = listen_for_page(&cluster).await?;
         let host = Host::start(cluster, handlers_of(&page.base)).await?;
+        let (page, cluster) = (page.serve(host.cluster()), host.cluster().clone());
+        let (host, lost) = keeper::keep(host);
         Ok(Self {
-            page: page.serve(&host),
+            cluster,
             host,
+            lost,
+            page,
         })
     }
 
     /// The servers, with the ports that were chosen.
     pub fn cluster(&self) -> &Arc<Cluster> {
-        self.host.cluster()
+        &self.cluster
     }
 
     /// Where the web page is served; `None` if it is off, or the gate is not hosted here.
@@ -117,7 +131,16 @@ impl Instance {
 
     /// Resolves with the id of a server that ended without being told to.
     pub async fn ended(&mut self) -> ServerId {
-        self.host.ended().await
+        match self.lost.recv().await {
+            Some(id) => id,
+            // The host is being stopped.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Asks the host that runs: swaps, how it does.
+    pub fn handle(&self) -> Handle {
+        self.host.clone()
     }
 
     /// Ends the page and every server; calls that run may end, within `stop.graceSeconds`.
@@ -127,7 +150,8 @@ impl Instance {
             let _ = page.stop.send(());
             drop(page.ended.await);
         }
-        self.host.stop().await;
+        // It may have ended already.
+        let _ = self.host.stop().await;
     }
 }
 
@@ -179,10 +203,10 @@ fn gate(cluster: &Cluster) -> Option<(Option<String>, u16)> {
 }
 
 impl PagePlan {
-    fn serve(self, host: &Host) -> Option<PageServer> {
+    fn serve(self, cluster: &Cluster) -> Option<PageServer> {
         let listener = self.listener?;
         let address = listener.local_addr().ok()?;
-        let (gate_host, gate_port) = gate(host.cluster())?;
+        let (gate_host, gate_port) = gate(cluster)?;
         let page = Page {
             public: self.base.join("web-server/public"),
             gate_host,

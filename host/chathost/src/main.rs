@@ -1,6 +1,6 @@
 //! The program: read the command line, call, and say how it went.
 //!
-//! Exit codes: 0 it went well; 1 a server failed while it ran; 2 a mistake in the command line, the configuration or
+//! Exit codes: 0 it went well; 1 a server failed while it ran, or handlers were refused; 2 a mistake in the command line, the configuration or
 //! the handlers, or a port in use.
 
 mod args;
@@ -14,6 +14,9 @@ fn main() -> ExitCode {
     let done = match &args.command {
         args::Command::Start(args) => cmd::start::run(args),
         args::Command::Check(args) => cmd::check::run(args),
+        args::Command::Reload(args) => cmd::swap::reload(args),
+        args::Command::Rollback(args) => cmd::swap::rollback(args),
+        args::Command::List(args) => cmd::list::run(args),
     };
     done.unwrap_or_else(|error| {
         cmd::complain(&error);

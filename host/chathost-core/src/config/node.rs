@@ -7,75 +7,91 @@ use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
 };
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use std::{
+    collections::HashMap,
     fmt, io,
     path::{Path, PathBuf},
 };
 
-/// What is wrong, so far.
+/// What is wrong, and what is only odd, so far.
 #[derive(Debug, Default)]
-pub(super) struct Problems(Vec<String>);
+pub(super) struct Problems {
+    wrong: Vec<String>,
+    odd: Vec<String>,
+}
 
 impl Problems {
     pub(super) fn add(&mut self, problem: String) {
-        self.0.push(problem);
-    }
-
-    /// `file:line: key: cause`.
-    pub(super) fn at(&mut self, node: Node<'_>, key: &str, cause: &str) {
-        let line_break = if key.is_empty() { "" } else { ": " };
-        self.add(format!(
-            "{}:{}: {key}{line_break}{cause}",
-            node.file.path.display(),
-            node.line()
-        ));
-    }
-
-    pub(super) fn none(self) -> Result<(), ConfigErrors> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err(ConfigErrors(self.0))
+        // Where several readers look at one place, it is said once.
+        if !self.wrong.contains(&problem) {
+            self.wrong.push(problem);
         }
     }
+
+    /// `file:line: key: cause; remedy`.
+    pub(super) fn at(&mut self, node: Node<'_>, key: &str, cause: &str) {
+        self.add(said(node.file, node.line(), key, cause));
+    }
+
+    /// The same, and the configuration is still good.
+    pub(super) fn warn(&mut self, node: Node<'_>, key: &str, cause: &str) {
+        self.odd.push(said(node.file, node.line(), key, cause));
+    }
+
+    /// How much is wrong.
+    pub(super) fn count(&self) -> usize {
+        self.wrong.len()
+    }
+
+    /// The warnings, if nothing is wrong.
+    pub(super) fn warnings(self) -> Result<Vec<String>, ConfigErrors> {
+        if self.wrong.is_empty() {
+            Ok(self.odd)
+        } else {
+            Err(ConfigErrors(self.wrong))
+        }
+    }
+}
+
+fn said(file: &File, line: usize, key: &str, cause: &str) -> String {
+    let colon = if key.is_empty() { "" } else { ": " };
+    format!("{}:{line}: {key}{colon}{cause}", file.path.display())
 }
 
 /// A file's text.
 #[derive(Debug)]
 pub(super) struct File {
     path: PathBuf,
-    text: Option<String>,
+    text: String,
 }
 
 impl File {
-    /// Reads a file; one that is not there has no text.
+    /// Reads a file, if it is there.
     pub(super) fn read(path: &Path, problems: &mut Problems) -> Option<Self> {
         match std::fs::read_to_string(path) {
             // Editors on Windows begin a file with a byte order mark.
             Ok(text) => Some(Self {
                 path: path.into(),
-                text: Some(text.trim_start_matches('\u{feff}').to_owned()),
+                text: text.trim_start_matches('\u{feff}').to_owned(),
             }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Self {
-                path: path.into(),
-                text: None,
-            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
-                problems.add(format!("{}: cannot be read: {error}", path.display()));
+                let remedy = match error.kind() {
+                    io::ErrorKind::InvalidData => "; save it as UTF-8",
+                    _ => "",
+                };
+                problems.add(format!("{}: cannot be read: {error}{remedy}", path.display()));
                 None
             }
         }
     }
 
-    pub(super) fn exists(&self) -> bool {
-        self.text.is_some()
-    }
-
     /// The file's value.
     pub(super) fn parse(&self, problems: &mut Problems) -> Option<Node<'_>> {
-        let text = self.text.as_deref()?;
-        match serde_json::from_str::<&RawValue>(text) {
+        // As values first: raw ones are not looked into, so what no value can be made of would be found too late.
+        let parsed = serde_json::from_str::<Value>(&self.text);
+        match parsed.and_then(|_| serde_json::from_str::<&RawValue>(&self.text)) {
             Ok(raw) => Some(Node { file: self, raw }),
             Err(error) => {
                 let (line, column) = (error.line(), error.column());
@@ -106,26 +122,46 @@ impl<'a> Node<'a> {
 
     /// The line on which it begins, from 1.
     pub(super) fn line(self) -> usize {
-        let text = self.file.text.as_deref().unwrap_or_default();
-        let offset = (self.raw.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-        text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
+        let offset = (self.raw.get().as_ptr() as usize).saturating_sub(self.file.text.as_ptr() as usize);
+        1 + line_breaks(self.file.text.as_bytes().get(..offset).unwrap_or_default())
     }
 
-    /// Its entries if it is an object, in the order of the text.
-    pub(super) fn object(self) -> Option<Vec<(String, Self)>> {
-        let entries: Entries<'a> = serde_json::from_str(self.raw.get()).ok()?;
-        Some(
-            entries
-                .0
-                .into_iter()
-                .map(|(key, raw)| (key, Self { file: self.file, raw }))
-                .collect(),
-        )
+    /// Says that something in it is wrong, at the line of these words if they are in it.
+    pub(super) fn wrong_within(self, words: &str, cause: &str, problems: &mut Problems) {
+        let before = self.text().split(words).next().unwrap_or_default();
+        let down = if before.len() < self.text().len() {
+            line_breaks(before.as_bytes())
+        } else {
+            0
+        };
+        problems.add(said(self.file, self.line() + down, "", cause));
+    }
+
+    /// Its entries if it is an object, in the order of the text. `path`: its name, for keys that stand in it twice.
+    pub(super) fn entries(self, path: &str, problems: &mut Problems) -> Option<Vec<(String, Self)>> {
+        let entries: Entries<'a> = self.value()?;
+        let mut seen = HashMap::new();
+        let mut unique = Vec::new();
+        for (key, raw) in entries.0 {
+            let node = Self { file: self.file, raw };
+            if let Some(first) = seen.insert(key.clone(), node) {
+                let cause = format!("stands here twice, first on line {}; remove one", first.line());
+                problems.at(node, &join(path, &key), &cause);
+            } else {
+                unique.push((key, node));
+            }
+        }
+        Some(unique)
+    }
+
+    /// Whether it is an object.
+    pub(super) fn is_object(self) -> bool {
+        self.text().starts_with('{')
     }
 
     /// Its elements if it is an array.
     pub(super) fn array(self) -> Option<Vec<Self>> {
-        let elements: Vec<&'a RawValue> = serde_json::from_str(self.raw.get()).ok()?;
+        let elements: Vec<&'a RawValue> = self.value()?;
         Some(
             elements
                 .into_iter()
@@ -138,6 +174,19 @@ impl<'a> Node<'a> {
     pub(super) fn value<T: Deserialize<'a>>(self) -> Option<T> {
         serde_json::from_str(self.raw.get()).ok()
     }
+}
+
+/// A key's full name.
+pub(super) fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+fn line_breaks(text: &[u8]) -> usize {
+    text.iter().filter(|&&byte| byte == b'\n').count()
 }
 
 struct Entries<'a>(Vec<(String, &'a RawValue)>);

@@ -2,12 +2,13 @@
 
 use super::{
     nearest::nearest,
-    node::{Node, Problems},
+    node::{Node, Problems, join},
 };
 use std::ops::RangeInclusive;
 
 /// The keys of one object that nobody has asked for yet.
 pub(super) struct Section<'a, 'p> {
+    node: Node<'a>,
     path: String,
     left: Vec<(String, Node<'a>)>,
     known: Vec<String>,
@@ -21,10 +22,11 @@ pub(super) fn read<'a>(
     problems: &mut Problems,
     take: impl FnOnce(&mut Section<'a, '_>),
 ) {
-    let Some(left) = node.object() else {
+    let Some(left) = node.entries(path, problems) else {
         return problems.at(node, path, "has to be an object, { … }");
     };
     let mut section = Section {
+        node,
         path: path.to_owned(),
         left,
         known: Vec::new(),
@@ -36,9 +38,18 @@ pub(super) fn read<'a>(
 
 /// Reads a list of strings.
 pub(super) fn read_list(node: Node<'_>, path: &str, problems: &mut Problems, list: &mut Vec<String>) {
-    match node.value() {
-        Some(strings) => *list = strings,
-        None => problems.at(node, path, "has to be a list of strings, [\"…\"]"),
+    let Some(elements) = node.array() else {
+        return problems.at(node, path, "has to be a list of strings, [\"…\"]");
+    };
+    list.clear();
+    for (place, element) in elements.into_iter().enumerate() {
+        match element.value() {
+            Some(string) => list.push(string),
+            None => {
+                let cause = format!("has to be a string, not {}", shortened(element.text()));
+                problems.at(element, &format!("{path}[{place}]"), &cause);
+            }
+        }
     }
 }
 
@@ -47,21 +58,22 @@ impl<'a> Section<'a, '_> {
     pub(super) fn take(&mut self, key: &str) -> Option<Node<'a>> {
         self.known.push(key.to_owned());
         let place = self.left.iter().position(|(name, _)| name == key)?;
-        let (_, node) = self.left.remove(place);
-        if self.left.iter().any(|(name, _)| name == key) {
-            self.problems.at(node, &self.name(key), "stands here twice");
-            self.left.retain(|(name, _)| name != key);
-        }
-        Some(node)
+        Some(self.left.remove(place).1)
+    }
+
+    /// Says what is wrong between a key and another.
+    pub(super) fn wrong(&mut self, key: &str, cause: &str) {
+        self.problems.at(self.node, &self.name(key), cause);
+    }
+
+    /// Whether nobody has asked for this key, and it is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.left.iter().any(|(name, _)| name == key)
     }
 
     /// A key's full name, for messages.
     pub(super) fn name(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        join(&self.path, key)
     }
 
     /// A section in the section.
@@ -150,8 +162,8 @@ impl<'a> Section<'a, '_> {
             Some(near) => format!("did you mean {near}?"),
             None => format!("known are {}", known.join(", ")),
         };
-        self.problems
-            .at(node, &self.name(key), &format!("unknown; {remedy}"));
+        let name = self.name(key);
+        self.problems.at(node, &name, &format!("unknown; {remedy}"));
     }
 
     fn finish(mut self) {
@@ -163,7 +175,8 @@ impl<'a> Section<'a, '_> {
     }
 }
 
-fn shortened(text: &str) -> String {
+/// A value as messages quote it.
+pub(super) fn shortened(text: &str) -> String {
     let mut start: String = text.chars().take(40).collect();
     if start.len() < text.len() {
         start.push('…');

@@ -1,12 +1,12 @@
 //! `chathost.json`: what Pomelo sets in code.
 //!
-//! An environment has the sections `web`, `log` and `stop` for the whole host, `all` for every type of server, and one
-//! per type, which goes before `all`. Every key is a field below; its documentation is the key's.
+//! An environment has the sections `web`, `log`, `handlers` and `stop` for the whole host, `all` for every type of
+//! server, and one per type, which goes before `all`. Every key is a field below; its documentation is the key's.
 
-use super::{
-    node::{Node, Problems},
-    section::{self, Section},
-};
+mod read;
+
+pub(super) use read::Host;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// How each type of server runs.
@@ -215,6 +215,13 @@ impl Default for WebSettings {
     }
 }
 
+/// `handlers`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HandlerSettings {
+    /// `watch`: whether handlers are replaced when their files change. If not set: in the environment `development`.
+    pub watch: Option<bool>,
+}
+
 /// `log`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
@@ -251,104 +258,4 @@ impl StopSettings {
     pub fn grace(&self) -> Duration {
         Duration::from_secs(self.grace_seconds.into())
     }
-}
-
-/// Everything in the file.
-#[derive(Debug, Default)]
-pub(super) struct Host {
-    pub(super) settings: Settings,
-    pub(super) web: WebSettings,
-    pub(super) log: LogSettings,
-    pub(super) stop: StopSettings,
-}
-
-impl Host {
-    /// Reads an environment. `types`: those of `servers.json`.
-    pub(super) fn read(&mut self, node: Node<'_>, types: &[&str], problems: &mut Problems) {
-        section::read(node, "", problems, |host| {
-            host.group("web", |web| {
-                web.flag("enabled", &mut self.web.enabled);
-                web.text("host", &mut self.web.host);
-                web.port("port", &mut self.web.port);
-            });
-            host.group("log", |log| {
-                log.text("level", &mut self.log.level);
-                size(log, "files", &mut self.log.files, 0, 1000);
-            });
-            host.group("stop", |stop| {
-                stop.number("graceSeconds", &mut self.stop.grace_seconds, 0..=600)
-            });
-            let mut all = TypeSettings::default();
-            host.group("all", |section| all.read(section));
-            for (name, node) in host.rest() {
-                if !types.contains(&name.as_str()) {
-                    let known = [types, &["web", "log", "stop", "all"]].concat();
-                    host.unknown(&name, node, &known);
-                    continue;
-                }
-                let mut own = all.clone();
-                section::read(node, &name, host.problems, |section| own.read(section));
-                if self.settings.types.insert(name.clone(), Arc::new(own)).is_some() {
-                    host.problems.at(node, &name, "stands here twice");
-                }
-            }
-            self.settings.all = Arc::new(all);
-        });
-    }
-}
-
-impl TypeSettings {
-    fn read(&mut self, section: &mut Section<'_, '_>) {
-        let connector = &mut self.connector;
-        section.optional("heartbeat", &mut connector.heartbeat, 1..=3600);
-        section.optional("heartbeatTimeout", &mut connector.heartbeat_timeout, 1..=7200);
-        section.flag("useDict", &mut connector.use_dict);
-        section.flag("useProtobuf", &mut connector.use_protobuf);
-        section.flag("setNoDelay", &mut connector.set_no_delay);
-        section.flag("distinctHost", &mut connector.distinct_host);
-        section.flag("singleSession", &mut self.session.single_session);
-        section.group("limits", |section| self.limits.read(section));
-        section.group("rpc", |rpc| {
-            rpc.number("timeoutSeconds", &mut self.rpc.timeout_seconds, 1..=3600);
-            size(rpc, "maxPending", &mut self.rpc.max_pending, 1, 10_000_000);
-        });
-        section.group("script", |script| {
-            script.number("callMs", &mut self.script.call_ms, 1..=60_000);
-            script.number("deadlineSeconds", &mut self.script.deadline_seconds, 1..=3600);
-            script.number("memoryMb", &mut self.script.memory_mb, 1..=65_536);
-        });
-    }
-}
-
-impl LimitSettings {
-    fn read(&mut self, section: &mut Section<'_, '_>) {
-        // Three bytes hold a package's length.
-        size(section, "packageBytes", &mut self.package_bytes, 64, 0xff_ffff);
-        section.number("handshakeSeconds", &mut self.handshake_seconds, 1..=3600);
-        section.number("idleSeconds", &mut self.idle_seconds, 1..=86_400);
-        section.number("writeSeconds", &mut self.write_seconds, 1..=3600);
-        size(section, "outboxBytes", &mut self.outbox_bytes, 1024, 1 << 30);
-        section.set(
-            "outboxPolicy",
-            &mut self.outbox_policy,
-            "has to be \"disconnect\" or \"drop-oldest\"",
-            |node| match node.value::<&str>()? {
-                "disconnect" => Some(OutboxPolicy::Disconnect),
-                "drop-oldest" => Some(OutboxPolicy::DropOldest),
-                _ => None,
-            },
-        );
-        section.list("latestRoutes", &mut self.latest_routes);
-        let mut in_flight = u32::from(self.requests_in_flight);
-        section.number("requestsInFlight", &mut in_flight, 1..=65_535);
-        self.requests_in_flight = u16::try_from(in_flight).unwrap_or(u16::MAX);
-        section.number("messagesPerSecond", &mut self.messages_per_second, 1..=1_000_000);
-        section.number("burst", &mut self.burst, 1..=1_000_000);
-    }
-}
-
-fn size(section: &mut Section<'_, '_>, key: &str, value: &mut usize, least: u32, most: u32) {
-    let mut number = u32::try_from(*value).unwrap_or(u32::MAX);
-    section.number(key, &mut number, least..=most);
-    *value = usize::try_from(number).unwrap_or(usize::MAX);
 }

@@ -1,12 +1,15 @@
 //! Files as people write them, and what they are told.
 
+mod mistakes;
+
 use super::*;
-use std::fs;
+use std::{collections::BTreeSet, fs, path::Path};
 
 const SERVERS: &str = r#"{ "development": {
   "gate": [ {"id": "g", "host": "127.0.0.1", "clientPort": 3014, "frontend": "true"} ],
   "connector": [ {"id": "c", "host": "127.0.0.1", "port": 4050, "clientPort": 3050, "frontend": true, "zone": [1]} ],
-  "chat": [ {"clusterCount": 3, "host": "127.0.0.1", "port": "6050++"}, {"id": "last", "host": "h", "port": 6050} ]
+  "chat": [ {"clusterCount": 3, "host": "127.0.0.1", "port": "6050++"}, {"id": "last", "host": "h", "port": 6050},
+            {"clusterCount": "1", "host": "h", "port": "7000++"} ]
 } }"#;
 
 fn load_files(files: &[(&str, &str)], env: &str) -> Result<Cluster, ConfigErrors> {
@@ -44,14 +47,23 @@ fn servers_of_all_kinds() {
         .servers_of("chat")
         .map(|server| (&*server.id, server.port))
         .collect();
-    let numbered = |n: u16| (6049 + n, format!("cluster-server-chat-{n}"));
-    for n in 1..=3 {
-        let (port, id) = numbered(n);
-        assert_eq!(chats[usize::from(n) - 1], (id.as_str(), Some(port)));
-    }
-    assert_eq!(chats[3].0, "last", "the same port on another host is fine");
+    assert_eq!(
+        chats,
+        [
+            ("cluster-server-chat-0", Some(6050)),
+            ("cluster-server-chat-1", Some(6051)),
+            ("cluster-server-chat-2", Some(6052)),
+            // The same port on another host is fine, and the numbers go on.
+            ("last", Some(6050)),
+            ("cluster-server-chat-3", Some(7000)),
+        ]
+    );
+    let counted = cluster.server("cluster-server-chat-1").unwrap();
+    assert_eq!(counted.fields["port"], 6051, "a number, and no text");
     let gate = cluster.server("g").unwrap();
     assert!(gate.frontend, "\"true\" is true");
+    assert_eq!(gate.fields["frontend"], true);
+    assert!(!counted.frontend && !counted.fields.contains_key("frontend"));
     assert_eq!((gate.port, gate.client_port), (None, Some(3014)));
     let connector = cluster.server("c").unwrap();
     assert_eq!(
@@ -60,158 +72,12 @@ fn servers_of_all_kinds() {
         "extra fields are kept"
     );
     assert_eq!(connector.fields["serverType"], "connector");
-    assert_eq!(cluster.hosted().count(), 6);
+    assert_eq!(cluster.hosted().count(), 7);
     cluster.only(&["c".into()]).unwrap();
-    assert_eq!((cluster.hosted().count(), cluster.servers().count()), (1, 6));
+    assert_eq!((cluster.hosted().count(), cluster.servers().count()), (1, 7));
     assert!(cluster.only(&["nobody".into()]).unwrap_err().contains("nobody"));
     cluster.set_client_port("c", 5000);
     assert_eq!(cluster.server("c").unwrap().fields["clientPort"], 5000);
-}
-
-#[test]
-fn what_is_wrong_with_servers() {
-    for (text, expected) in [
-        ("", "servers.json:1:0: not JSON"),
-        (
-            "{\n \"development\": {\n  \"a\": [,]\n}}",
-            "servers.json:3:9: not JSON",
-        ),
-        (
-            r#"{"production": {}, "test": {}}"#,
-            "servers.json:1: development: there is no such environment; there are production, test (-e)",
-        ),
-        ("[]", "servers.json:1: has to be an object of server types"),
-        (r#"{"development": {}}"#, "servers.json:1: names no server"),
-        (
-            "{\"development\": {\n\"chat\": {}}}",
-            "servers.json:2: chat: has to be a list of servers",
-        ),
-        (
-            "{\"development\": {\n\"chat\": [5]}}",
-            "servers.json:2: chat[0]: has to be an object",
-        ),
-        (
-            "{\"development\": {\"chat\": [\n{\"host\": \"h\", \"port\": 1}]}}",
-            "servers.json:2: chat[0].id: is missing",
-        ),
-        (
-            "{\"development\": {\"chat\": [\n{\"id\": \"a\", \"port\": 1}]}}",
-            "servers.json:2: chat[0].host: is missing from a",
-        ),
-        (
-            "{\"development\": {\"chat\": [\n{\"id\": \"a\", \"host\": \"h\"}]}}",
-            "servers.json:2: chat[0].port: is missing from a",
-        ),
-        (
-            "{\"development\": {\"chat\": [\n{\"id\": \"a\", \"host\": \"h\", \"port\": 70000}]}}",
-            "servers.json:2: chat[0].port: has to be a port, 1 to 65535, not 70000",
-        ),
-        (
-            "{\"development\": {\"c\": [\n{\"id\": \"a\", \"host\": \"h\", \"port\": 1, \"frontend\": true}]}}",
-            "servers.json:2: c[0].clientPort: is missing from a",
-        ),
-        (
-            "{\"development\": {\"chat\": [{\"id\": \"a\", \"host\": \"h\", \"port\": 1},\n{\"id\": \"a\", \"host\": \"h\", \"port\": 2}]}}",
-            "servers.json:2: chat[1].id: a is the id of the server on line 1 already",
-        ),
-        (
-            "{\"development\": {\"chat\": [{\"id\": \"a\", \"host\": \"h\", \"port\": 1},\n{\"id\": \"b\", \"host\": \"h\", \"port\": 1}]}}",
-            "servers.json:2: chat[1].port: 1 is the port of a (port) already",
-        ),
-        (
-            "{\"development\": {\"chat\": [{\"clusterCount\": \"x\", \"host\": \"h\", \"port\": \"1++\"}]}}",
-            "servers.json:1: chat[0].clusterCount: has to be a whole number from 1 to 1000",
-        ),
-        (
-            "{\"development\": {\"chat\": [{\"clusterCount\": 2, \"host\": \"h\", \"port\": \"x++\"}]}}",
-            "servers.json:1: chat[0].port: \"x++\" has to be a whole number",
-        ),
-        (
-            "{\"development\": {\"a.b\": []}}",
-            "servers.json:1: a.b: cannot be the name of a server type",
-        ),
-    ] {
-        let problems = refuse(&[("servers.json", text)]);
-        assert!(
-            problems.iter().any(|line| line.starts_with(expected)),
-            "{text}\n{problems:#?}\n{expected}"
-        );
-    }
-    let none = refuse(&[]);
-    assert!(
-        none[0].contains("there is no such file") && none[0].contains("--servers"),
-        "{none:?}"
-    );
-}
-
-#[test]
-fn what_is_wrong_with_settings() {
-    for (text, expected) in [
-        (
-            "{\n\"conector\": {}}",
-            "chathost.json:2: conector: unknown; did you mean connector?",
-        ),
-        (
-            "{\"connector\": {\n\"heartbeet\": 3}}",
-            "chathost.json:2: connector.heartbeet: unknown; did you mean heartbeat?",
-        ),
-        (
-            "{\"connector\": {\"zzzzzzzz\": 3}}",
-            "chathost.json:1: connector.zzzzzzzz: unknown; known are heartbeat,",
-        ),
-        (
-            "{\"connector\": {\"heartbeat\": \"3\"}}",
-            "chathost.json:1: connector.heartbeat: has to be a whole number from 1 to 3600, or null, not \"3\"",
-        ),
-        (
-            "{\"connector\": {\"useDict\": 1}}",
-            "chathost.json:1: connector.useDict: has to be true or false, not 1",
-        ),
-        (
-            "{\"all\": {\"limits\": {\n\n\"burst\": 0}}}",
-            "chathost.json:3: all.limits.burst: has to be a whole number from 1 to 1000000, not 0",
-        ),
-        (
-            "{\"all\": {\"limits\": []}}",
-            "chathost.json:1: all.limits: has to be an object",
-        ),
-        (
-            "{\"all\": {\"limits\": {\"outboxPolicy\": \"wait\"}}}",
-            "chathost.json:1: all.limits.outboxPolicy: has to be \"disconnect\" or \"drop-oldest\"",
-        ),
-        (
-            "{\"web\": {\"port\": 1, \"port\": 2}}",
-            "chathost.json:1: web.port: stands here twice",
-        ),
-        (
-            "{\"log\": {\"level\": \"\"}}",
-            "chathost.json:1: log.level: has to be a string",
-        ),
-        (
-            "{\"development\": {\"web\": {\"prot\": 1}}}",
-            "chathost.json:1: web.prot: unknown; did you mean port?",
-        ),
-        ("{", "chathost.json:1:1: not JSON"),
-    ] {
-        let problems = refuse(&[("servers.json", SERVERS), ("chathost.json", text)]);
-        assert!(
-            problems.iter().any(|line| line.starts_with(expected)),
-            "{text}\n{problems:#?}\n{expected}"
-        );
-    }
-    // Everything at once, of all files.
-    let problems = refuse(&[
-        ("servers.json", SERVERS),
-        ("chathost.json", "{\"web\": {\"a\": 1, \"b\": 2}}"),
-        ("dictionary.json", "[1]"),
-        ("master.json", "{\"port\": \"x\"}"),
-        ("serverProtos.json", "{\"onChat\": {\"required text a\": 1}}"),
-    ]);
-    assert_eq!(problems.len(), 5, "{problems:#?}");
-    assert!(
-        problems.contains(&"serverProtos.json: onChat: \"required text a\": no type text".to_owned()),
-        "{problems:#?}"
-    );
 }
 
 #[test]
@@ -259,6 +125,60 @@ fn environments_as_folders() {
         (vec!["onChat".to_owned()], 4)
     );
     assert_eq!(cluster.warnings.len(), 1, "nobody can connect");
+    // Beside servers.json goes first, each file for itself.
+    let beside = [files[0], files[1], ("dictionary.json", "{}")];
+    assert!(load_files(&beside, "production").unwrap().dictionary.is_empty());
+    // Somebody who forgot -e.
+    let problems = refuse(&files);
+    assert_eq!(
+        problems,
+        ["servers.json: there is no such file; there is one for production: name the environment with -e"]
+    );
+}
+
+#[test]
+fn environments_that_some_files_do_not_have() {
+    let files = [
+        (
+            "servers.json",
+            r#"{"development": {"c": [{"id": "c", "host": "h", "clientPort": 1, "frontend": true}]}, "test": {}}"#,
+        ),
+        (
+            "master.json",
+            r#"{"test": {"port": 1}, "production": {"port": 2}}"#,
+        ),
+        ("chathost.json", r#"{"test": {"all": {"limits": {"burst": 1}}}}"#),
+    ];
+    let cluster = load_files(&files, "development").unwrap();
+    assert_eq!(cluster.master.port, 3005);
+    assert_eq!(cluster.settings.for_type("c").limits, LimitSettings::default());
+    let nothing = "1: development: nothing is set for this environment, so the defaults apply";
+    for (warning, file) in cluster.warnings.iter().zip(["master", "chathost"]) {
+        assert!(warning.ends_with(&format!("{file}.json:{nothing}")), "{warning}");
+    }
+    assert_eq!(cluster.warnings.len(), 2);
+}
+
+#[test]
+fn what_is_odd_and_not_wrong() {
+    let text = r#"{"development": {"chat": [
+        {"id": "a", "host": "h"},
+        {"id": "b", "host": "h", "port": 1, "clientPort": 2, "wsPort": 3}
+    ]}}"#;
+    let cluster = load_files(&[("servers.json", text)], "development").unwrap();
+    for (place, expected) in [
+        "servers.json:2: chat[0].port: is missing from a, so that no other server can call it",
+        "servers.json:3: chat[1].clientPort: b is no frontend, so nobody listens there",
+        "servers.json:3: chat[1].wsPort: is deprecated",
+        "servers.json:1: no server is a frontend: nobody can connect",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let warning = &cluster.warnings[place];
+        assert!(warning.contains(expected), "{warning}\n{expected}");
+    }
+    assert_eq!(cluster.warnings.len(), 4);
 }
 
 /// The demo's files are right, and `chathost.json` shows every limit there is.
@@ -288,5 +208,31 @@ fn the_demo() {
                 (count, count)
             );
         }
+    }
+}
+
+/// An operator who wonders what a key of the demo's `chathost.json` means finds it at its field.
+#[test]
+fn every_key_is_documented() {
+    fn keys(value: &serde_json::Value, found: &mut BTreeSet<String>) {
+        for (key, value) in value.as_object().into_iter().flatten() {
+            found.insert(key.clone());
+            keys(value, found);
+        }
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/chathost.json");
+    let file: serde_json::Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    let mut found = BTreeSet::new();
+    for env in ["development", "production"] {
+        for (_, section) in file[env].as_object().unwrap() {
+            keys(section, &mut found);
+        }
+    }
+    let documentation = include_str!("settings.rs");
+    for key in found {
+        assert!(
+            documentation.contains(&format!("/// `{key}`: ")),
+            "{key} stands in config/chathost.json, and at no field"
+        );
     }
 }

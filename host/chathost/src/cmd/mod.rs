@@ -1,8 +1,12 @@
 //! One file per command, and how they speak to the person at the terminal.
 
 pub(crate) mod check;
+pub(crate) mod list;
 pub(crate) mod start;
+pub(crate) mod swap;
 
+use crate::args::Project;
+use chathost::admin::{self, Reply, Request};
 use std::io::Write;
 
 /// A line for whoever started the program. A terminal that is gone is not an error.
@@ -24,4 +28,13 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
         .worker_threads(1)
         .enable_all()
         .build()
+}
+
+/// Asks the host that runs this project.
+pub(crate) fn ask(project: &Project, request: &Request) -> anyhow::Result<Reply> {
+    let cluster = project.options().load()?;
+    match runtime()?.block_on(admin::ask(&cluster, request))? {
+        Reply::Failed(why) => Err(anyhow::anyhow!("{why}")),
+        reply => Ok(reply),
+    }
 }

@@ -1,19 +1,30 @@
 //! `chathost start`: run until told to end.
 
 use super::{runtime, say};
-use crate::args::Project;
+use crate::args::StartArgs;
 use anyhow::Context;
-use chathost::{Instance, logging};
-use chathost_core::config::Cluster;
+use chathost::{
+    Instance,
+    admin::{self, Admin},
+    keeper::Handle,
+    logging, watch,
+};
+use chathost_core::{config::Cluster, host::Reload};
 use std::{
+    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+};
 
-pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &StartArgs) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
-    let cluster = project.options().load()?;
+    let mut options = args.project.options();
+    options.only.clone_from(&args.only);
+    let cluster = options.load()?;
     let _logs = logging::start(&cluster.base, &cluster.log).context("logs/")?;
     for warning in &cluster.warnings {
         tracing::warn!("{warning}");
@@ -27,12 +38,19 @@ pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
 
 async fn serve(cluster: Cluster, began: Instant) -> anyhow::Result<ExitCode> {
     let mut signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+    let admin = Admin::listen(&cluster).await.map_err(anyhow::Error::msg)?;
     let mut instance = tokio::select! {
         instance = Instance::start(cluster) => instance?,
         () = any(&mut signals) => return Ok(ExitCode::SUCCESS),
     };
     tracing::info!("all servers startup in {} ms", began.elapsed().as_millis());
     describe(&instance);
+    let (stop_admin, admin_stopped) = oneshot::channel::<()>();
+    let admin = tokio::spawn(admin::serve(admin, instance.handle(), async {
+        drop(admin_stopped.await);
+    }));
+    let _watch = watch_handlers(&instance)?;
+    tokio::spawn(reload_on_hangup(instance.handle(), signal(SignalKind::hangup())?));
     let code = tokio::select! {
         () = any(&mut signals) => ExitCode::SUCCESS,
         id = instance.ended() => {
@@ -41,12 +59,38 @@ async fn serve(cluster: Cluster, began: Instant) -> anyhow::Result<ExitCode> {
         }
     };
     say("stopping: people leave their rooms");
+    let stop = async {
+        drop(stop_admin);
+        drop(tokio::time::timeout(Duration::from_secs(1), admin).await);
+        instance.stop().await;
+    };
     tokio::select! {
-        () = instance.stop() => {}
+        () = stop => {}
         () = again(&mut signals) => tracing::warn!("stopped without waiting"),
     }
     tracing::info!("stopped");
     Ok(code)
+}
+
+/// In development, or where `handlers.watch` says so.
+fn watch_handlers(instance: &Instance) -> anyhow::Result<Option<watch::Watch>> {
+    let cluster = instance.cluster();
+    if !cluster.handlers.watch.unwrap_or(cluster.env == "development") {
+        return Ok(None);
+    }
+    let folders = ["handlers", "plugins"].map(|name| cluster.base.join(name));
+    let watch = watch::watch(folders.iter().map(PathBuf::as_path), instance.handle());
+    Ok(Some(watch.context(
+        "handlers/ cannot be watched; switch it off with handlers.watch in chathost.json",
+    )?))
+}
+
+async fn reload_on_hangup(host: Handle, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        if host.reload(None, Reload::default()).await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn any([interrupt, terminate]: &mut [Signal; 2]) {
