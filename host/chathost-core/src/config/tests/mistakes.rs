@@ -348,9 +348,7 @@ fn protos() {
     told(
         "development/serverProtos.json",
         "{\"onChat\": {\n\"string a\": 1}}",
-        &[
-            "development/serverProtos.json:2: onChat: \"string a\": a field is \"required|optional|repeated type name\": tag",
-        ],
+        &["development/serverProtos.json:2: onChat: \"string a\": a field is…"],
     );
 }
 
