@@ -2,6 +2,9 @@
 //!
 //! The routes of all handlers, sorted as JavaScript sorts strings (by UTF-16 units), are numbered from 1; then those of
 //! `dictionary.json`, in their order. A client that names the right version is not sent the table again.
+//!
+//! Which connection uses which version is not known here: the host makes one for each set of handlers and the connector
+//! pins it to a connection.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::collections::HashMap;

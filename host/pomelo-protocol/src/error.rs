@@ -1,4 +1,6 @@
-//! What can be wrong with a peer's bytes, or with what is to become bytes. A leaf.
+//! What can be wrong with a peer's bytes, or with what is to become bytes.
+//!
+//! A leaf. What happens to the connection is not said here: `chathost-core` maps these to the reasons for closing it.
 
 /// A violation of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

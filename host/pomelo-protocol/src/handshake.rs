@@ -1,7 +1,7 @@
 //! The handshake: what a client says of itself, and what it is told.
 //!
 //! The response's keys stand in the order of the original's, and the dictionary stands in it twice, under its old name
-//! and its new one.
+//! and its new one. Whether a client may connect is not decided here; the connector's handshake asks and answers.
 
 use crate::{Dictionary, Protos};
 use serde_json::Value;
@@ -47,13 +47,24 @@ impl HandshakeRequest {
         &self.message["sys"]["version"]
     }
 
+    /// The public key of a client that signs its messages; `null` if it does not.
+    pub fn rsa(&self) -> &Value {
+        &self.message["sys"]["rsa"]
+    }
+
+    /// The version of the dictionary that it kept.
+    pub fn dict_version(&self) -> &Value {
+        &self.message["sys"]["dictVersion"]
+    }
+
+    /// The version of the protobuf schemas that it kept.
+    pub fn proto_version(&self) -> &Value {
+        &self.message["sys"]["protoVersion"]
+    }
+
     /// Whether it is Pomelo's own JavaScript client, which reads and writes surrogates instead of UTF-8.
     pub fn is_js_websocket(&self) -> bool {
         self.client_type() == "js-websocket"
-    }
-
-    fn knows(&self, key: &str, version: &str) -> bool {
-        self.message["sys"][key] == version
     }
 }
 
@@ -78,36 +89,58 @@ impl HandshakeResponse<'_> {
 
     /// The body of the handshake package for this client.
     pub fn encode(&self, request: &HandshakeRequest) -> Vec<u8> {
-        let mut sys: Vec<(&str, String)> = Vec::new();
+        let mut body = br#"{"code":200,"sys":"#.to_vec();
+        let mut sys = Object::default();
         if let Some(heartbeat) = self.heartbeat {
-            sys.push(("heartbeat", heartbeat.to_string()));
+            sys.entry(&mut body, "heartbeat", &heartbeat.to_string());
         }
         if let Some(dictionary) = self.dictionary {
-            if !request.knows("dictVersion", dictionary.version()) {
-                sys.push(("dict", dictionary.route_to_code().to_owned()));
-                sys.push(("routeToCode", dictionary.route_to_code().to_owned()));
-                sys.push(("codeToRoute", dictionary.code_to_route().to_owned()));
-                sys.push(("dictVersion", Value::from(dictionary.version()).to_string()));
+            if request.dict_version() != dictionary.version() {
+                sys.entry(&mut body, "dict", dictionary.route_to_code());
+                sys.entry(&mut body, "routeToCode", dictionary.route_to_code());
+                sys.entry(&mut body, "codeToRoute", dictionary.code_to_route());
+                sys.entry(
+                    &mut body,
+                    "dictVersion",
+                    &Value::from(dictionary.version()).to_string(),
+                );
             }
-            sys.push(("useDict", "true".to_owned()));
+            sys.entry(&mut body, "useDict", "true");
         }
         if let Some(protos) = self.protos {
-            if !request.knows("protoVersion", protos.version()) {
-                sys.push(("protos", protos.json().to_owned()));
+            if request.proto_version() != protos.version() {
+                sys.entry(&mut body, "protos", protos.json());
             }
-            sys.push(("useProto", "true".to_owned()));
+            sys.entry(&mut body, "useProto", "true");
         }
-        let sys: Vec<String> = sys
-            .into_iter()
-            .map(|(key, value)| format!("\"{key}\":{value}"))
-            .collect();
-        let mut body = format!("{{\"code\":200,\"sys\":{{{}}}", sys.join(",")).into_bytes();
+        sys.end(&mut body);
         if let Some(user) = self.user {
             body.extend_from_slice(b",\"user\":");
             body.extend_from_slice(user);
         }
         body.push(b'}');
         body
+    }
+}
+
+/// An object that is being written.
+#[derive(Default)]
+struct Object {
+    begun: bool,
+}
+
+impl Object {
+    /// `key` is one of ours, `value` is JSON.
+    fn entry(&mut self, body: &mut Vec<u8>, key: &str, value: &str) {
+        let before: &[u8] = if self.begun { b",\"" } else { b"{\"" };
+        self.begun = true;
+        for part in [before, key.as_bytes(), b"\":", value.as_bytes()] {
+            body.extend_from_slice(part);
+        }
+    }
+
+    fn end(self, body: &mut Vec<u8>) {
+        body.extend_from_slice(if self.begun { b"}" } else { b"{}" });
     }
 }
 

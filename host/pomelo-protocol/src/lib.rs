@@ -13,7 +13,7 @@
 //!
 //! A connection carries *packages* ([`package`]); a data package carries a *message* ([`message`]); its body is JSON
 //! ([`text`]) or Pomelo's dialect of protocol buffers ([`protobuf`]). Incomplete input is `Ok(None)`, never an error;
-//! wrong input is an [`Error`], never a panic, and never costs more memory than it has bytes.
+//! wrong input is an [`Error`], never a panic, and a length it announces is checked before anything is allocated for it.
 
 pub mod dictionary;
 pub mod error;
@@ -26,6 +26,9 @@ pub mod text;
 pub use dictionary::Dictionary;
 pub use error::{Error, MessageError};
 pub use handshake::{HandshakeRequest, HandshakeResponse};
-pub use message::{Message, MessageKind, MessageRoute, RouteName, RouteRef, encode_push, encode_response};
+pub use message::{
+    Message, MessageKind, MessageRoute, RouteName, RouteRef, encode_notify, encode_push, encode_request,
+    encode_response,
+};
 pub use package::{Package, PackageKind, encode_package};
 pub use protobuf::{Astral, Protos, Schema};

@@ -2,6 +2,9 @@
 //!
 //! The flag is `type << 1`, with bit 0 for a route that is a dictionary code and bit 4 for a body that is compressed.
 //! Ids are base-128 numbers, the low seven bits first. A response has no route: the client finds it by the id.
+//!
+//! Nothing here knows what a code stands for ([`crate::Dictionary`]) or reads a body. The connector calls it for every
+//! message, so reading copies nothing and writing takes no memory but its destination's.
 
 use crate::{
     Error, MessageError,
@@ -111,7 +114,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// Reads the message of a data package. Copies nothing.
+    /// Reads the message of a data package. Copies nothing, unless a route has to be repaired.
     ///
     /// # Errors
     /// Bytes that are no message, with the request's id if that much could be read.
@@ -146,18 +149,20 @@ impl Message {
         })
     }
 
-    /// Appends the message, as the body of a data package without its header: what clients send.
+    /// Appends the message, as the body of a data package without its header. For tests and tools: a server writes
+    /// with [`encode_push`] and [`encode_response`].
     ///
     /// # Errors
     /// A route that is too long.
     pub fn encode(&self, dst: &mut BytesMut) -> Result<(), Error> {
         let route = match &self.route {
-            MessageRoute::Name(name) => Some(RouteRef::Name(name.as_str())),
-            MessageRoute::Code(code) => Some(RouteRef::Code(*code)),
-            MessageRoute::None => None,
+            MessageRoute::Name(name) => RouteRef::Name(name.as_str()),
+            MessageRoute::Code(code) => RouteRef::Code(*code),
+            MessageRoute::None => RouteRef::Name(""),
         };
+        dst.reserve(head_length(self.kind, self.id, route)? + self.body.len());
         let start = dst.len();
-        encode_head(dst, self.kind, self.id, route)?;
+        encode_head(dst, self.kind, self.id, route);
         if let Some(flag) = dst.get_mut(start).filter(|_| self.gzip) {
             *flag |= GZIP;
         }
@@ -169,51 +174,78 @@ impl Message {
 /// Appends the data package of a push.
 ///
 /// # Errors
-/// A route of more than 255 bytes, or a body that no package can hold.
+/// A route of more than 255 bytes, or a body that no package can hold; then nothing was written.
 pub fn encode_push(dst: &mut BytesMut, route: RouteRef<'_>, body: &[u8]) -> Result<(), Error> {
-    let head = match route {
-        RouteRef::Name(name) => 2 + name.len(),
-        RouteRef::Code(_) => 3,
-    };
-    package::encode_header(dst, PackageKind::Data, head + body.len())?;
-    encode_head(dst, MessageKind::Push, 0, Some(route))?;
-    dst.extend_from_slice(body);
-    Ok(())
+    encode_data(dst, MessageKind::Push, 0, route, body)
 }
 
 /// Appends the data package of a response.
 ///
 /// # Errors
-/// A body that no package can hold.
+/// A body that no package can hold; then nothing was written.
 pub fn encode_response(dst: &mut BytesMut, id: u64, body: &[u8]) -> Result<(), Error> {
-    package::encode_header(dst, PackageKind::Data, 1 + id_length(id) + body.len())?;
-    encode_head(dst, MessageKind::Response, id, None)?;
+    encode_data(dst, MessageKind::Response, id, RouteRef::Name(""), body)
+}
+
+/// Appends the data package of a request: what clients send.
+///
+/// # Errors
+/// As [`encode_push`].
+pub fn encode_request(dst: &mut BytesMut, id: u64, route: RouteRef<'_>, body: &[u8]) -> Result<(), Error> {
+    encode_data(dst, MessageKind::Request, id, route, body)
+}
+
+/// Appends the data package of a notify: what clients send.
+///
+/// # Errors
+/// As [`encode_push`].
+pub fn encode_notify(dst: &mut BytesMut, route: RouteRef<'_>, body: &[u8]) -> Result<(), Error> {
+    encode_data(dst, MessageKind::Notify, 0, route, body)
+}
+
+/// Everything that can fail comes before the first byte, so a failure leaves nothing half-written.
+fn encode_data(
+    dst: &mut BytesMut,
+    kind: MessageKind,
+    id: u64,
+    route: RouteRef<'_>,
+    body: &[u8],
+) -> Result<(), Error> {
+    let length = head_length(kind, id, route)? + body.len();
+    package::encode_header(dst, PackageKind::Data, length)?;
+    encode_head(dst, kind, id, route);
     dst.extend_from_slice(body);
     Ok(())
 }
 
-fn encode_head(
-    dst: &mut BytesMut,
-    kind: MessageKind,
-    id: u64,
-    route: Option<RouteRef<'_>>,
-) -> Result<(), Error> {
-    let coded = matches!(route, Some(RouteRef::Code(_)));
+/// The bytes in front of the body.
+fn head_length(kind: MessageKind, id: u64, route: RouteRef<'_>) -> Result<usize, Error> {
+    let route = match route {
+        _ if !kind.has_route() => 0,
+        RouteRef::Code(_) => 2,
+        RouteRef::Name(name) if name.len() > usize::from(u8::MAX) => {
+            return Err(Error::RouteTooLong(name.len()));
+        }
+        RouteRef::Name(name) => 1 + name.len(),
+    };
+    Ok(1 + if kind.has_id() { id_length(id) } else { 0 } + route)
+}
+
+/// Only for a route of which [`head_length`] knows that it fits.
+fn encode_head(dst: &mut BytesMut, kind: MessageKind, id: u64, route: RouteRef<'_>) {
+    let coded = kind.has_route() && matches!(route, RouteRef::Code(_));
     dst.extend_from_slice(&[(kind as u8) << 1 | u8::from(coded)]);
     if kind.has_id() {
         encode_id(dst, id);
     }
-    match route.filter(|_| kind.has_route()) {
-        Some(RouteRef::Name(name)) => {
-            let length = u8::try_from(name.len()).map_err(|_| Error::RouteTooLong(name.len()))?;
-            dst.extend_from_slice(&[length]);
+    match route {
+        _ if !kind.has_route() => {}
+        RouteRef::Code(code) => dst.extend_from_slice(&code.to_be_bytes()),
+        RouteRef::Name(name) => {
+            dst.extend_from_slice(&[name.len() as u8]);
             dst.extend_from_slice(name.as_bytes());
         }
-        Some(RouteRef::Code(code)) => dst.extend_from_slice(&code.to_be_bytes()),
-        None if kind.has_route() => dst.extend_from_slice(&[0]),
-        None => {}
     }
-    Ok(())
 }
 
 fn encode_id(dst: &mut BytesMut, mut id: u64) {

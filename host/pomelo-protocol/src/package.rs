@@ -1,6 +1,7 @@
 //! Packages: one byte of type, three bytes of length (big-endian), a body.
 //!
-//! Over TCP they follow each other as they are; over WebSocket each message holds one or more.
+//! Over TCP they follow each other as they are; over WebSocket each message holds one or more. What a package means
+//! in the state its connection is in is not said here: that is the connector's, which calls this from both framings.
 
 use crate::Error;
 use bytes::{Buf, Bytes, BytesMut};
@@ -111,6 +112,7 @@ pub fn encode_package(dst: &mut BytesMut, kind: PackageKind, body: &[u8]) -> Res
     Ok(())
 }
 
+/// Appends a header and makes room for the body; nothing if the body is too long.
 pub(crate) fn encode_header(dst: &mut BytesMut, kind: PackageKind, length: usize) -> Result<(), Error> {
     if length > LONGEST {
         return Err(Error::PackageTooLarge {
@@ -118,6 +120,7 @@ pub(crate) fn encode_header(dst: &mut BytesMut, kind: PackageKind, length: usize
             limit: LONGEST,
         });
     }
+    dst.reserve(HEADER + length);
     // Three bytes: checked above.
     let [.., a, b, c] = length.to_be_bytes();
     dst.extend_from_slice(&[kind as u8, a, b, c]);

@@ -3,12 +3,12 @@
 //! Fields come in any order, and repeated messages one by one, so the JSON of each field is kept until the message is
 //! over. The text is longer than the bytes by a bounded factor: every element costs at least one byte.
 
-use super::schema::{FieldKind, FieldOption, MessageType, Schema};
+use super::{
+    MAX_DEPTH,
+    schema::{FieldKind, FieldOption, MessageType, Schema},
+};
 use crate::{Error, text::decode_text};
 use std::io::Write as _;
-
-/// Messages in messages; a schema may contain itself.
-const MAX_DEPTH: usize = 32;
 
 impl Schema {
     /// The JSON of a message. A required field that is missing is missing in the JSON, as in the original.

@@ -1,6 +1,12 @@
 //! JSON text to protobuf bytes, field by field as they come.
+//!
+//! There is no value in between: a visitor of the text writes each field when it meets it, so fields stand in the order
+//! of the input, as clients of the original know them. Called for every push and response whose route has a schema.
 
-use super::schema::{Field, FieldKind, FieldOption, MessageType, Schema};
+use super::{
+    MAX_DEPTH,
+    schema::{Field, FieldKind, FieldOption, MessageType, Schema},
+};
 use crate::{Error, text::encode_cesu8};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -19,37 +25,40 @@ impl Schema {
     /// know are left out.
     ///
     /// # Errors
-    /// Text that is not JSON, a required field that is missing, or a value that its field cannot hold.
+    /// Text that is not JSON, a required field that is missing, a field that stands there twice, or a value that its
+    /// field cannot hold.
     pub fn encode(&self, route: &str, json: &[u8], astral: Astral) -> Result<Vec<u8>, Error> {
         let mut dst = Vec::with_capacity(json.len());
         let message = Message {
-            schema: self,
+            context: Context {
+                schema: self,
+                astral,
+                depth: 0,
+            },
             message: self.message(route)?,
-            astral,
             dst: &mut dst,
         };
         let mut text = serde_json::Deserializer::from_slice(json);
-        message
-            .deserialize(&mut text)
+        text.deserialize_map(message)
+            .and_then(|()| text.end())
             .map_err(|error| Error::Protobuf(error.to_string()))?;
-        text.end().map_err(|error| Error::Protobuf(error.to_string()))?;
         Ok(dst)
     }
 }
 
-struct Message<'a> {
+/// What is the same for all of a message.
+#[derive(Clone, Copy)]
+struct Context<'a> {
     schema: &'a Schema,
-    message: &'a MessageType,
     astral: Astral,
-    dst: &'a mut Vec<u8>,
+    /// Messages around this one.
+    depth: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for Message<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
+struct Message<'a> {
+    context: Context<'a>,
+    message: &'a MessageType,
+    dst: &'a mut Vec<u8>,
 }
 
 impl<'de> Visitor<'de> for Message<'_> {
@@ -60,43 +69,65 @@ impl<'de> Visitor<'de> for Message<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut missing = self
-            .message
-            .fields
-            .iter()
-            .filter(|field| field.option == FieldOption::Required)
-            .count();
-        while let Some(name) = map.next_key::<std::borrow::Cow<'_, str>>()? {
-            let Some(&place) = self.message.by_name.get(&*name) else {
+        let fields = &self.message.fields;
+        let mut seen = vec![false; fields.len()];
+        while let Some(known) = map.next_key_seed(Name(self.message))? {
+            let Some(place) = known else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            let field = &self.message.fields[place];
+            let field = &fields[place];
+            if std::mem::replace(&mut seen[place], true) {
+                return Err(A::Error::custom(format!("{} stands there twice", field.name)));
+            }
             let value = Value {
-                schema: self.schema,
+                context: self.context,
                 field,
-                astral: self.astral,
                 dst: self.dst,
             };
             let written = map.next_value_seed(value)?;
-            match field.option {
-                FieldOption::Required if written => missing = missing.saturating_sub(1),
-                FieldOption::Required => return Err(A::Error::custom(format!("{} is null", field.name))),
-                FieldOption::Optional | FieldOption::Repeated => {}
+            if !written && field.option == FieldOption::Required {
+                return Err(A::Error::custom(format!("{} is null", field.name)));
             }
         }
-        if missing > 0 {
-            return Err(A::Error::custom("a required field is missing"));
+        let missing = fields
+            .iter()
+            .zip(seen)
+            .find(|(field, seen)| !seen && field.option == FieldOption::Required);
+        match missing {
+            Some((field, _)) => Err(A::Error::custom(format!("{} is missing", field.name))),
+            None => Ok(()),
         }
-        Ok(())
+    }
+}
+
+/// A field's name: its place, if the schema knows it.
+struct Name<'a>(&'a MessageType);
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Option<usize>, E> {
+        Ok(self.0.by_name.get(name).copied())
     }
 }
 
 /// A field's value, or all values of a repeated one. Says whether there was one.
 struct Value<'a> {
-    schema: &'a Schema,
+    context: Context<'a>,
     field: &'a Field,
-    astral: Astral,
     dst: &'a mut Vec<u8>,
 }
 
@@ -109,12 +140,10 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
         }
         let start = self.dst.len();
         write_tag(self.dst, self.field);
-        let element = Element {
-            schema: self.schema,
-            field: self.field,
-            astral: self.astral,
-            dst: self.dst,
-        };
+        let element = Element(Value {
+            dst: &mut *self.dst,
+            ..self
+        });
         let written = element.deserialize(deserializer)?;
         if !written {
             self.dst.truncate(start);
@@ -137,12 +166,7 @@ impl<'de> Visitor<'de> for List<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<bool, A::Error> {
-        let Value {
-            schema,
-            field,
-            astral,
-            dst,
-        } = self.0;
+        let Value { context, field, dst } = self.0;
         // The count stands in front of numbers, and is not known before they are read.
         let mut numbers = Vec::new();
         let mut count = 0_u64;
@@ -156,12 +180,12 @@ impl<'de> Visitor<'de> for List<'_> {
             if !field.kind.is_number() {
                 write_tag(dst, field);
             }
-            match seq.next_element_seed(Element {
-                schema,
+            let element = Element(Value {
+                context,
                 field,
-                astral,
-                dst,
-            })? {
+                dst: &mut *dst,
+            });
+            match seq.next_element_seed(element)? {
                 Some(true) => count += 1,
                 Some(false) => return Err(A::Error::custom(format!("null in {}", field.name))),
                 None => {
@@ -180,12 +204,7 @@ impl<'de> Visitor<'de> for List<'_> {
 }
 
 /// One value without its tag. Says whether there was one: `null` is none.
-struct Element<'a> {
-    schema: &'a Schema,
-    field: &'a Field,
-    astral: Astral,
-    dst: &'a mut Vec<u8>,
-}
+struct Element<'a>(Value<'a>);
 
 impl<'de> DeserializeSeed<'de> for Element<'_> {
     type Value = bool;
@@ -197,13 +216,13 @@ impl<'de> DeserializeSeed<'de> for Element<'_> {
 
 impl Element<'_> {
     fn number<E: serde::de::Error>(self, number: f64) -> Result<bool, E> {
-        let cannot = || E::custom(format!("{} cannot hold {number}", self.field.name));
+        let cannot = || E::custom(format!("{} cannot hold {number}", self.0.field.name));
         // JavaScript's parseInt cuts towards zero; above 2^53 there are no whole numbers to be sure of.
         let whole = || Some(number.trunc()).filter(|whole| whole.abs() < 9_007_199_254_740_992.0);
-        match self.field.kind {
+        match self.0.field.kind {
             FieldKind::UInt32 => {
                 let whole = whole().filter(|&whole| whole >= 0.0).ok_or_else(cannot)?;
-                write_varint(self.dst, whole as u64);
+                write_varint(self.0.dst, whole as u64);
             }
             FieldKind::SInt32 => {
                 let whole = whole()
@@ -214,22 +233,22 @@ impl Element<'_> {
                 } else {
                     whole * 2.0
                 };
-                write_varint(self.dst, zigzag as u64);
+                write_varint(self.0.dst, zigzag as u64);
             }
-            FieldKind::Float => self.dst.extend_from_slice(&(number as f32).to_le_bytes()),
-            FieldKind::Double => self.dst.extend_from_slice(&number.to_le_bytes()),
+            FieldKind::Float => self.0.dst.extend_from_slice(&(number as f32).to_le_bytes()),
+            FieldKind::Double => self.0.dst.extend_from_slice(&number.to_le_bytes()),
             FieldKind::String | FieldKind::Message(_) => return Err(cannot()),
         }
         Ok(true)
     }
 
     fn string(self, text: &str) {
-        if self.astral == Astral::Surrogates && text.bytes().any(|byte| byte >= 0xf0) {
+        if self.0.context.astral == Astral::Surrogates && text.bytes().any(|byte| byte >= 0xf0) {
             let mut cesu = Vec::with_capacity(text.len() + 16);
             encode_cesu8(text, &mut cesu);
-            return write_bytes(self.dst, &cesu);
+            return write_bytes(self.0.dst, &cesu);
         }
-        write_bytes(self.dst, text.as_bytes());
+        write_bytes(self.0.dst, text.as_bytes());
     }
 }
 
@@ -237,7 +256,7 @@ impl<'de> Visitor<'de> for Element<'_> {
     type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a value for {}", self.field.name)
+        write!(f, "a value for {}", self.0.field.name)
     }
 
     fn visit_unit<E>(self) -> Result<bool, E> {
@@ -245,15 +264,15 @@ impl<'de> Visitor<'de> for Element<'_> {
     }
 
     fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<bool, E> {
-        if self.field.kind != FieldKind::String {
-            return Err(E::custom(format!("{} cannot hold {value}", self.field.name)));
+        if self.0.field.kind != FieldKind::String {
+            return Err(E::custom(format!("{} cannot hold {value}", self.0.field.name)));
         }
         self.string(if value { "true" } else { "false" });
         Ok(true)
     }
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<bool, E> {
-        if self.field.kind == FieldKind::String {
+        if self.0.field.kind == FieldKind::String {
             self.string(&value.to_string());
             return Ok(true);
         }
@@ -261,7 +280,7 @@ impl<'de> Visitor<'de> for Element<'_> {
     }
 
     fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<bool, E> {
-        if self.field.kind == FieldKind::String {
+        if self.0.field.kind == FieldKind::String {
             self.string(&value.to_string());
             return Ok(true);
         }
@@ -269,7 +288,7 @@ impl<'de> Visitor<'de> for Element<'_> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<bool, E> {
-        if self.field.kind == FieldKind::String {
+        if self.0.field.kind == FieldKind::String {
             self.string(&value.to_string());
             return Ok(true);
         }
@@ -277,35 +296,42 @@ impl<'de> Visitor<'de> for Element<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<bool, E> {
-        if self.field.kind == FieldKind::String {
+        if self.0.field.kind == FieldKind::String {
             self.string(text);
             return Ok(true);
         }
-        let number = text
-            .trim()
-            .parse()
-            .map_err(|_| E::custom(format!("{} is no number", self.field.name)))?;
+        // Rust would read "inf" and "nan" as numbers.
+        let number = text.trim().parse().ok().filter(|number: &f64| number.is_finite());
+        let number = number.ok_or_else(|| E::custom(format!("{} is no number", self.0.field.name)))?;
         self.number(number)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<bool, A::Error> {
-        let FieldKind::Message(place) = self.field.kind else {
+        let FieldKind::Message(place) = self.0.field.kind else {
             return Err(A::Error::custom(format!(
                 "{} cannot hold an object",
-                self.field.name
+                self.0.field.name
             )));
         };
+        let Context { schema, depth, .. } = self.0.context;
+        if depth >= MAX_DEPTH {
+            return Err(A::Error::custom(format!(
+                "nested deeper than {MAX_DEPTH} messages"
+            )));
+        }
+        let message = schema.at(place).map_err(A::Error::custom)?;
         // Its length stands in front and is not known before it is written.
         let mut inner = Vec::new();
-        let message = self.schema.at(place).map_err(A::Error::custom)?;
-        Message {
-            schema: self.schema,
+        let message = Message {
+            context: Context {
+                depth: depth + 1,
+                ..self.0.context
+            },
             message,
-            astral: self.astral,
             dst: &mut inner,
-        }
-        .visit_map(map)?;
-        write_bytes(self.dst, &inner);
+        };
+        message.visit_map(map)?;
+        write_bytes(self.0.dst, &inner);
         Ok(true)
     }
 }

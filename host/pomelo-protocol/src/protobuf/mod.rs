@@ -16,6 +16,9 @@ pub use schema::Schema;
 use crate::Error;
 use base64::{Engine, prelude::BASE64_STANDARD};
 
+/// Messages in messages: in a schema, and in what is read and written, because a schema may contain itself.
+const MAX_DEPTH: usize = 32;
+
 /// Both directions: `serverProtos.json` for what the server sends, `clientProtos.json` for what clients send.
 #[derive(Debug)]
 pub struct Protos {

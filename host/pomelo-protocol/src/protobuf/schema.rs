@@ -1,12 +1,20 @@
 //! Schemas: from Pomelo's JSON grammar to messages, fields and tags.
+//!
+//! The original skips what it does not understand, and the field is then missing without a word. Here it is an error
+//! that names the message, the field and the cause, because an operator reads it at start-up. Nothing here touches a
+//! message: that is done by `encode` and `decode`.
 
+use super::MAX_DEPTH;
 use crate::Error;
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 /// The messages of one direction, by route.
 #[derive(Debug, Default)]
@@ -76,22 +84,19 @@ impl Schema {
         if text.trim().is_empty() {
             return Self::parse("{}");
         }
-        let file: Entries<'_> = serde_json::from_str(text)
-            .map_err(|error| Error::Schema(format!("not an object of messages: {error}")))?;
-        let mut parser = Parser {
-            messages: Vec::new(),
-            shared: HashMap::new(),
-        };
-        let mut parsed = Vec::new();
-        for (name, _) in &file.0 {
+        let file =
+            entries(text).map_err(|cause| Error::Schema(format!("not an object of messages: {cause}")))?;
+        let mut parser = Parser::default();
+        for (place, (name, _)) in file.iter().enumerate() {
             parser.messages.push(MessageType::default());
             if let Some(shared) = name.strip_prefix("message ") {
-                parser.shared.insert(shared.to_owned(), parser.messages.len() - 1);
+                parser.shared.insert(shared.to_owned(), place);
             }
         }
+        let mut parsed = Vec::new();
         let mut routes = HashMap::new();
-        for (place, (name, definition)) in file.0.iter().enumerate() {
-            parsed.push((name.as_str(), parser.message(place, name, definition, &[])?));
+        for (place, (name, definition)) in file.iter().enumerate() {
+            parsed.push((name.as_str(), parser.message(place, name, definition, 0)?));
             routes.insert(name.clone(), place);
         }
         Ok(Self {
@@ -126,124 +131,123 @@ impl Schema {
     }
 }
 
+#[derive(Default)]
 struct Parser {
     messages: Vec<MessageType>,
     /// `"message Name"` at the top level: known to all routes.
     shared: HashMap<String, usize>,
 }
 
-/// Messages that are defined inside others, innermost last.
-type Scope<'a> = &'a [HashMap<String, usize>];
-
 impl Parser {
     /// Fills in a message; returns it as clients want it.
-    fn message(
-        &mut self,
-        place: usize,
-        path: &str,
-        text: &RawValue,
-        scope: Scope<'_>,
-    ) -> Result<String, Error> {
-        let wrong = |field: &str, why: &str| Error::Schema(format!("{path}: \"{field}\": {why}"));
-        if scope.len() > 32 {
-            return Err(wrong("message", "nested deeper than 32 messages"));
+    fn message(&mut self, place: usize, path: &str, text: &RawValue, depth: usize) -> Result<String, Error> {
+        let wrong = |cause: String| Error::Schema(format!("{path}: {cause}"));
+        if depth > MAX_DEPTH {
+            return Err(wrong(format!("nested deeper than {MAX_DEPTH} messages")));
         }
-        let entries: Entries<'_> = serde_json::from_str(text.get())
-            .map_err(|_| Error::Schema(format!("{path}: not an object of fields")))?;
-        let nested = entries
-            .0
+        let entries =
+            entries(text.get()).map_err(|cause| wrong(format!("not an object of fields: {cause}")))?;
+        let (nested, fields): (Vec<_>, Vec<_>) = entries
             .iter()
-            .filter_map(|(name, body)| Some((name.strip_prefix("message ")?, *body)));
-        let nested: Vec<(&str, &RawValue)> = nested.collect();
+            .map(|(name, body)| (name.as_str(), *body))
+            .partition(|(name, _)| name.starts_with("message "));
         let mut own = HashMap::new();
-        for (name, _) in &nested {
-            self.messages.push(MessageType::default());
-            own.insert((*name).to_owned(), self.messages.len() - 1);
-        }
-        let inner = [scope, &[own]].concat();
         let mut parsed_nested = Vec::new();
-        for (name, body) in nested {
-            let place = inner
-                .last()
-                .and_then(|own| own.get(name))
-                .copied()
-                .unwrap_or_default();
-            parsed_nested.push((
-                name,
-                self.message(place, &format!("{path}.{name}"), body, &inner)?,
-            ));
+        for (definition, body) in nested {
+            let name = definition.strip_prefix("message ").unwrap_or_default();
+            if name.is_empty() || name.contains(' ') {
+                return Err(wrong(format!("\"{definition}\": a message has one name")));
+            }
+            let place = self.messages.len();
+            self.messages.push(MessageType::default());
+            own.insert(name, place);
+            let path = format!("{path}.{name}");
+            parsed_nested.push((name, self.message(place, &path, body, depth + 1)?));
         }
         let mut message = MessageType::default();
         let mut parsed = Vec::new();
-        for (definition, tag) in entries.0.iter().filter(|(name, _)| !name.starts_with("message ")) {
-            let words: Vec<&str> = definition.split(' ').collect();
-            let [option, kind, name] = words[..] else {
-                return Err(wrong(
-                    definition,
-                    "a field is \"required|optional|repeated type name\": tag",
-                ));
-            };
-            let tag: u32 = serde_json::from_str(tag.get())
-                .ok()
-                .filter(|tag| (1..1 << 29).contains(tag))
-                .ok_or_else(|| wrong(definition, "its tag has to be a whole number from 1"))?;
-            let field = Field {
-                name: name.to_owned(),
-                option: option_of(option)
-                    .ok_or_else(|| wrong(definition, "required, optional or repeated?"))?,
-                kind: self
-                    .kind(kind, &inner)
-                    .ok_or_else(|| wrong(definition, &format!("no type {kind}")))?,
-                tag,
-            };
-            let next = message.fields.len();
-            if message.by_tag.insert(tag, next).is_some() {
-                return Err(wrong(definition, &format!("the tag {tag} is taken")));
-            }
-            if message.by_name.insert(field.name.clone(), next).is_some() {
-                return Err(wrong(definition, "there is a field of this name already"));
-            }
-            let quoted = |text: &str| serde_json::Value::from(text).to_string();
-            parsed.push((
-                name,
-                format!(
-                    "{{\"option\":{},\"type\":{},\"tag\":{tag}}}",
-                    quoted(option),
-                    quoted(kind)
-                ),
-            ));
-            message.fields.push(field);
+        for (definition, tag) in fields {
+            let wrong = |cause: String| wrong(format!("\"{definition}\": {cause}"));
+            let (field, json) = self.field(definition, tag, &own).map_err(wrong)?;
+            parsed.push((field.name.clone(), json));
+            message.add(field).map_err(wrong)?;
         }
-        let mut tags: Vec<&Field> = message.fields.iter().collect();
-        tags.sort_by_key(|field| field.tag);
-        let quoted = |field: &&Field| serde_json::Value::from(field.name.as_str()).to_string();
-        let tags: Vec<String> = tags
-            .iter()
-            .map(|field| format!("\"{}\":{}", field.tag, quoted(field)))
-            .collect();
-        parsed.push(("__messages", object(&parsed_nested)));
-        parsed.push(("__tags", format!("{{{}}}", tags.join(","))));
+        parsed.push(("__messages".to_owned(), object(&parsed_nested)));
+        parsed.push(("__tags".to_owned(), message.tags()));
         if let Some(place) = self.messages.get_mut(place) {
             *place = message;
         }
         Ok(object(&parsed))
     }
 
-    fn kind(&self, name: &str, scope: Scope<'_>) -> Option<FieldKind> {
+    /// A field, and how clients want it; or what is wrong with it.
+    fn field(
+        &self,
+        definition: &str,
+        tag: &RawValue,
+        own: &HashMap<&str, usize>,
+    ) -> Result<(Field, String), String> {
+        let words: Vec<&str> = definition.split(' ').collect();
+        let [option, kind, name] = words[..] else {
+            return Err("a field is \"required|optional|repeated type name\": tag".to_owned());
+        };
+        // Clients keep their own tables under these two.
+        if matches!(name, "" | "__messages" | "__tags") {
+            return Err(format!("a field cannot be called \"{name}\""));
+        }
+        let tag: u32 = serde_json::from_str(tag.get())
+            .ok()
+            .filter(|tag| (1..1 << 29).contains(tag))
+            .ok_or("its tag has to be a whole number from 1")?;
+        let json = format!(
+            "{{\"option\":{},\"type\":{},\"tag\":{tag}}}",
+            quoted(option),
+            quoted(kind)
+        );
+        let field = Field {
+            name: name.to_owned(),
+            option: option_of(option).ok_or("required, optional or repeated?")?,
+            kind: self.kind(kind, own).ok_or_else(|| format!("no type {kind}"))?,
+            tag,
+        };
+        Ok((field, json))
+    }
+
+    /// Clients look in the message itself and at the top level, nowhere in between.
+    fn kind(&self, name: &str, own: &HashMap<&str, usize>) -> Option<FieldKind> {
         Some(match name {
             "uInt32" => FieldKind::UInt32,
             "int32" | "sInt32" => FieldKind::SInt32,
             "float" => FieldKind::Float,
             "double" => FieldKind::Double,
             "string" => FieldKind::String,
-            // The original looks in the message itself and at the top level; in between cannot do harm.
-            name => scope
-                .iter()
-                .rev()
-                .find_map(|messages| messages.get(name))
-                .or_else(|| self.shared.get(name))
-                .map(|place| FieldKind::Message(*place))?,
+            name => FieldKind::Message(*own.get(name).or_else(|| self.shared.get(name))?),
         })
+    }
+}
+
+impl MessageType {
+    fn add(&mut self, field: Field) -> Result<(), String> {
+        let place = self.fields.len();
+        if self.by_tag.insert(field.tag, place).is_some() {
+            return Err(format!("the tag {} is taken", field.tag));
+        }
+        if self.by_name.insert(field.name.clone(), place).is_some() {
+            return Err("there is a field of this name already".to_owned());
+        }
+        self.fields.push(field);
+        Ok(())
+    }
+
+    /// Names by tag, in the order of the tags, as JavaScript keeps keys that are numbers.
+    fn tags(&self) -> String {
+        let mut fields: Vec<&Field> = self.fields.iter().collect();
+        fields.sort_by_key(|field| field.tag);
+        let tags: Vec<_> = fields
+            .iter()
+            .map(|field| (field.tag.to_string(), quoted(&field.name)))
+            .collect();
+        object(&tags)
     }
 }
 
@@ -256,15 +260,28 @@ fn option_of(name: &str) -> Option<FieldOption> {
     })
 }
 
-fn object(entries: &[(&str, String)]) -> String {
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn object(entries: &[(impl AsRef<str>, String)]) -> String {
     let entries: Vec<String> = entries
         .iter()
-        .map(|(key, value)| format!("{}:{value}", serde_json::Value::from(*key)))
+        .map(|(key, value)| format!("{}:{value}", quoted(key.as_ref())))
         .collect();
     format!("{{{}}}", entries.join(","))
 }
 
-/// An object's entries in the order of the text: the order is part of the version.
+/// An object's entries in the order of the text, which is part of the version; each key once.
+fn entries(text: &str) -> Result<Vec<(String, &RawValue)>, String> {
+    let Entries(entries) = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let mut keys = HashSet::new();
+    match entries.iter().find(|(key, _)| !keys.insert(key.as_str())) {
+        Some((key, _)) => Err(format!("\"{key}\" stands there twice")),
+        None => Ok(entries),
+    }
+}
+
 struct Entries<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
