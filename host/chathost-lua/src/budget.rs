@@ -34,6 +34,33 @@ pub struct CallLimits {
     pub cpu: Duration,
     /// Time from its start to its end, waiting included.
     pub deadline: Duration,
+    /// What it may ask of others, by [`Spend`].
+    pub spend: [u32; Spend::COUNT],
+}
+
+/// What a call asks of others, and may ask only so often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spend {
+    /// Messages pushed to channels, users or everybody.
+    Pushes,
+    /// Calls of other servers, sessions elsewhere included.
+    RpcCalls,
+    /// Timers set.
+    Timers,
+}
+
+impl Spend {
+    const COUNT: usize = 3;
+}
+
+impl fmt::Display for Spend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pushes => "pushes",
+            Self::RpcCalls => "calls of other servers",
+            Self::Timers => "timers",
+        })
+    }
 }
 
 impl Default for CallLimits {
@@ -41,6 +68,7 @@ impl Default for CallLimits {
         Self {
             cpu: Duration::from_millis(100),
             deadline: Duration::from_secs(30),
+            spend: [1000; Spend::COUNT],
         }
     }
 }
@@ -76,6 +104,7 @@ pub struct Call {
     at: RefCell<Option<Location>>,
     trace: RefCell<Option<Trace>>,
     printed: Cell<u32>,
+    spent: Cell<[u32; Spend::COUNT]>,
 }
 
 /// A call that has used half of its time by the coarse clock. That clock also runs while the thread has no processor,
@@ -90,6 +119,7 @@ struct Suspect {
 enum Ended {
     Cpu,
     Deadline,
+    Spent(Spend),
     /// Nobody waits for it any more.
     Dropped,
 }
@@ -138,6 +168,7 @@ impl Budget {
             at: RefCell::new(None),
             trace: RefCell::new(None),
             printed: Cell::new(0),
+            spent: Cell::default(),
         })
     }
 
@@ -194,6 +225,29 @@ impl Budget {
             .as_ref()
             .and_then(|call| call.trace.take())
             .unwrap_or_default()
+    }
+
+    /// Counts something that the current call asks of others. Over its limit the call ends as if its time were up.
+    ///
+    /// # Errors
+    /// It is over. What a script makes of the error does not matter any more.
+    pub fn spend(&self, lua: &Lua, what: Spend) -> mlua::Result<()> {
+        let Some(call) = self.0.current.borrow().clone() else {
+            return Ok(());
+        };
+        let mut spent = call.spent.get();
+        spent[what as usize] += 1;
+        call.spent.set(spent);
+        if spent[what as usize] <= call.limits.spend[what as usize] {
+            return Ok(());
+        }
+        if call.ended.get().is_none() {
+            call.ended.set(Some(Ended::Spent(what)));
+            call.at.replace(Location::of_script(lua));
+        }
+        // Every step of the call is refused from here on.
+        self.0.look_at.set(0);
+        Err(mlua::Error::runtime(format!("more {what} than a call may make")))
     }
 
     /// Counts a line that the current call prints, from 1.
@@ -333,6 +387,11 @@ impl Call {
             },
             Ended::Deadline => ScriptError::Deadline {
                 limit: self.limits.deadline,
+            },
+            Ended::Spent(what) => ScriptError::Spent {
+                what,
+                limit: self.limits.spend[what as usize],
+                at: self.at.borrow().clone(),
             },
             Ended::Dropped => ScriptError::Dropped,
         })

@@ -3,7 +3,7 @@
 //! What a client gets for it is decided where the answer is written; this says what happened, for the log and for that
 //! decision. Nothing here calls back into a script: an error object's `__tostring` is never asked.
 
-use crate::value::WriteError;
+use crate::{budget::Spend, value::WriteError};
 use chathost_core::error::CallError;
 use mlua::{Lua, Table, Value};
 use std::{borrow::Cow, fmt, fmt::Write as _, time::Duration};
@@ -24,6 +24,16 @@ pub enum ScriptError {
     Deadline {
         /// What it was allowed.
         limit: Duration,
+    },
+    /// It asked others for more than a call may.
+    #[error("{}more than {limit} {what} in one call", in_front(.at))]
+    Spent {
+        /// What.
+        what: Spend,
+        /// How many it was allowed.
+        limit: u32,
+        /// Where it was stopped.
+        at: Option<Location>,
     },
     /// It used more memory than the VM may have.
     #[error("{}the VM's limit of {limit} bytes of memory is reached", in_front(.at))]
@@ -60,6 +70,7 @@ impl ScriptError {
         matches!(
             self,
             Self::Cpu { .. }
+                | Self::Spent { .. }
                 | Self::Memory { .. }
                 | Self::Result(WriteError::TooLarge { .. } | WriteError::OutOfTime)
         )

@@ -76,9 +76,12 @@ impl HandlerFactory for LuaFactory {
             call: CallLimits {
                 cpu: Duration::from_millis(script.call_ms.into()),
                 deadline: Duration::from_secs(script.deadline_seconds.into()),
+                // In the order of `Spend`.
+                spend: [script.pushes, script.rpc_calls, script.timers],
             },
+            load: Duration::from_millis(script.load_ms.into()),
+            json: script.response_bytes,
             memory: usize::try_from(script.memory_mb).unwrap_or(64) << 20,
-            ..Limits::default()
         };
         let vm = Vm::new(limits, Rc::new(RealWorld::default()), |vm| {
             api::register(vm, &context).map(drop)

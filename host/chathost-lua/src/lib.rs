@@ -32,7 +32,7 @@ pub mod value;
 pub mod vm;
 pub mod world;
 
-pub use budget::{Budget, CallLimits};
+pub use budget::{Budget, CallLimits, Spend};
 pub use error::{Location, ScriptError};
 pub use handlers::LuaHandlers;
 pub use load::{LoadError, Scripts, Snapshot, load};

@@ -65,6 +65,7 @@ fn limits() -> Limits {
         call: CallLimits {
             cpu: Duration::from_millis(60),
             deadline: Duration::from_secs(10),
+            ..CallLimits::default()
         },
         load: Duration::from_millis(60),
         memory: 16 << 20,

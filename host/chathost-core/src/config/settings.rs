@@ -182,6 +182,16 @@ pub struct ScriptSettings {
     pub deadline_seconds: u32,
     /// `memoryMb`: of a server's VM, in MiB.
     pub memory_mb: u32,
+    /// `loadMs`: milliseconds that all files of a generation may compute while they load.
+    pub load_ms: u32,
+    /// `responseBytes`: of JSON in one response, push or call.
+    pub response_bytes: usize,
+    /// `pushes`: that one call may make.
+    pub pushes: u32,
+    /// `rpcCalls`: calls of other servers that one call may make.
+    pub rpc_calls: u32,
+    /// `timers`: that one call may set.
+    pub timers: u32,
 }
 
 impl Default for ScriptSettings {
@@ -190,6 +200,11 @@ impl Default for ScriptSettings {
             call_ms: 100,
             deadline_seconds: 30,
             memory_mb: 64,
+            load_ms: 1000,
+            response_bytes: 1 << 20,
+            pushes: 1000,
+            rpc_calls: 1000,
+            timers: 1000,
         }
     }
 }

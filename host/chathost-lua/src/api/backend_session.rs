@@ -1,6 +1,7 @@
 //! `app.backendSessionService`: sessions of any frontend, asked from any server.
 
 use super::{Class, Context, Registry, convert};
+use crate::budget::Spend;
 use chathost_core::{
     envelope::{ServerId, SessionOp, SessionTarget},
     error::CallError,
@@ -14,7 +15,7 @@ pub(super) fn register(registry: &Registry<'_>, app: &Class<'_>) -> mlua::Result
     class.waiting(
         "get",
         |context, lua, (_, frontend, sid): (Value, LuaString, u64)| async move {
-            let found = ask(&context, &frontend, SessionTarget::Sid(sid), SessionOp::Get).await?;
+            let found = ask(&context, &lua, &frontend, SessionTarget::Sid(sid), SessionOp::Get).await?;
             found
                 .first()
                 .map(|snapshot| view(&context, &lua, snapshot))
@@ -25,7 +26,7 @@ pub(super) fn register(registry: &Registry<'_>, app: &Class<'_>) -> mlua::Result
         "getByUid",
         |context, lua, (_, frontend, uid): (Value, LuaString, Value)| async move {
             let target = SessionTarget::Uid(convert::uid(&uid).map_err(|error| convert::mistake(&error))?);
-            let found = ask(&context, &frontend, target, SessionOp::Get).await?;
+            let found = ask(&context, &lua, &frontend, target, SessionOp::Get).await?;
             if found.is_empty() {
                 return Ok(None);
             }
@@ -49,19 +50,20 @@ fn kick(class: &Class<'_>) -> mlua::Result<()> {
     type Args<T> = (Value, LuaString, T, Option<LuaString>);
     class.waiting(
         "kickBySid",
-        |context, _, (_, frontend, sid, reason): Args<u64>| async move {
+        |context, lua, (_, frontend, sid, reason): Args<u64>| async move {
             let op = SessionOp::Kick(reason.as_ref().map(convert::text));
-            ask(&context, &frontend, SessionTarget::Sid(sid), op)
+            ask(&context, &lua, &frontend, SessionTarget::Sid(sid), op)
                 .await
                 .map(drop)
         },
     )?;
     class.waiting(
         "kickByUid",
-        |context, _, (_, frontend, uid, reason): Args<Value>| async move {
+        |context, lua, (_, frontend, uid, reason): Args<Value>| async move {
             let target = SessionTarget::Uid(convert::uid(&uid).map_err(|error| convert::mistake(&error))?);
             ask(
                 &context,
+                &lua,
                 &frontend,
                 target,
                 SessionOp::Kick(reason.as_ref().map(convert::text)),
@@ -75,18 +77,18 @@ fn kick(class: &Class<'_>) -> mlua::Result<()> {
 fn change(class: &Class<'_>) -> mlua::Result<()> {
     class.waiting(
         "bind",
-        |context, _, (_, frontend, sid, uid): (Value, LuaString, u64, Value)| async move {
+        |context, lua, (_, frontend, sid, uid): (Value, LuaString, u64, Value)| async move {
             let op = SessionOp::Bind(convert::uid(&uid).map_err(|error| convert::mistake(&error))?);
-            ask(&context, &frontend, SessionTarget::Sid(sid), op)
+            ask(&context, &lua, &frontend, SessionTarget::Sid(sid), op)
                 .await
                 .map(drop)
         },
     )?;
     class.waiting(
         "unbind",
-        |context, _, (_, frontend, sid, uid): (Value, LuaString, u64, Value)| async move {
+        |context, lua, (_, frontend, sid, uid): (Value, LuaString, u64, Value)| async move {
             let op = SessionOp::Unbind(convert::uid(&uid).map_err(|error| convert::mistake(&error))?);
-            ask(&context, &frontend, SessionTarget::Sid(sid), op)
+            ask(&context, &lua, &frontend, SessionTarget::Sid(sid), op)
                 .await
                 .map(drop)
         },
@@ -94,20 +96,20 @@ fn change(class: &Class<'_>) -> mlua::Result<()> {
     type One = (Value, LuaString, u64, LuaString, Value);
     class.waiting(
         "push",
-        |context, _, (_, frontend, sid, key, value): One| async move {
+        |context, lua, (_, frontend, sid, key, value): One| async move {
             let value = convert::from_lua(&context, &value).map_err(|error| convert::mistake(&error))?;
             let op = SessionOp::Push(convert::text(&key), value);
-            ask(&context, &frontend, SessionTarget::Sid(sid), op)
+            ask(&context, &lua, &frontend, SessionTarget::Sid(sid), op)
                 .await
                 .map(drop)
         },
     )?;
     class.waiting(
         "pushAll",
-        |context, _, (_, frontend, sid, values): (Value, LuaString, u64, Table)| async move {
+        |context, lua, (_, frontend, sid, values): (Value, LuaString, u64, Table)| async move {
             let values = convert::settings(&context, &values).map_err(|error| convert::mistake(&error))?;
             let op = SessionOp::PushAll(Arc::new(values));
-            ask(&context, &frontend, SessionTarget::Sid(sid), op)
+            ask(&context, &lua, &frontend, SessionTarget::Sid(sid), op)
                 .await
                 .map(drop)
         },
@@ -116,10 +118,14 @@ fn change(class: &Class<'_>) -> mlua::Result<()> {
 
 async fn ask(
     context: &Rc<Context>,
+    lua: &Lua,
     frontend: &LuaString,
     target: SessionTarget,
     op: SessionOp,
 ) -> Result<Vec<Arc<Snapshot>>, CallError> {
+    context
+        .spend(lua, Spend::RpcCalls)
+        .map_err(|error| convert::mistake(&error))?;
     let frontend: ServerId = convert::text(frontend).into();
     backend_service::ask(&context.app, &frontend, target, op).await
 }

@@ -1,6 +1,7 @@
 //! `app.channelService` and the channels it hands out.
 
 use super::{Class, Context, Registry, convert};
+use crate::budget::Spend;
 use chathost_core::{
     channel::{Channel, Member, PushOptions},
     envelope::{PushMessage, ServerId, Uid},
@@ -128,7 +129,9 @@ fn push(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> {
             )
         })?;
     let wait = class.waiting_function(|context, lua, (this, args): PushArgs| {
-        let prepared = channel(&this).and_then(|this| Ok((this.0.clone(), push_args(&context, &args)?)));
+        let prepared = context
+            .spend(&lua, Spend::Pushes)
+            .and_then(|()| Ok((channel(&this)?.0.clone(), push_args(&context, &args)?)));
         async move {
             let (this, (message, options)) = prepared.map_err(|error| convert::mistake(&error))?;
             let channels = &context.app.channels;
@@ -146,6 +149,7 @@ fn push_by_uids(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> 
     type Args = (Value, Variadic<Value>);
     let context = registry.context.clone();
     let push = registry.vm.lua().create_function(move |lua, (_, args): Args| {
+        context.spend(lua, Spend::Pushes)?;
         let (message, users, mut unreached, options) = users_args(&context, &args)?;
         let channels = &context.app.channels;
         let found = channels.push_message_by_uids(&context.app, users, &message, &options);
@@ -153,7 +157,9 @@ fn push_by_uids(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> 
         names(&context, lua, &unreached)
     })?;
     let wait = class.waiting_function(|context, lua, (_, args): Args| {
-        let prepared = users_args(&context, &args);
+        let prepared = context
+            .spend(&lua, Spend::Pushes)
+            .and_then(|()| users_args(&context, &args));
         async move {
             let (message, users, mut unreached, options) =
                 prepared.map_err(|error| convert::mistake(&error))?;
@@ -199,13 +205,14 @@ fn service(class: &Class<'_>) -> mlua::Result<()> {
     })?;
     class.raising(
         "broadcast",
-        |context, _, args: (Value, LuaString, LuaString, Value, Option<Table>)| {
+        |context, lua, args: (Value, LuaString, LuaString, Value, Option<Table>)| {
             let (_, server_type, route, msg, options) = args;
             let broadcast = || -> mlua::Result<_> {
                 let binded = match options {
                     Some(options) => options.raw_get::<Option<bool>>("binded")?.unwrap_or_default(),
                     None => false,
                 };
+                context.spend(lua, Spend::Pushes)?;
                 Ok((convert::push_message(context, Some(&route), &msg)?, binded))
             };
             let (message, binded) = broadcast().map_err(|error| convert::mistake(&error))?;

@@ -2,7 +2,7 @@
 
 use super::{FilterSet, session::SessionHandle, timer::Timers};
 use crate::{
-    budget::CallLimits,
+    budget::{CallLimits, Spend},
     error::ScriptError,
     load::Scripts,
     value::Json,
@@ -85,6 +85,11 @@ impl Context {
         self.vm()
             .map(|vm| vm.json().clone())
             .ok_or_else(|| mlua::Error::runtime("the scripts of this call have ended"))
+    }
+
+    /// Counts something that the call asks of others.
+    pub(crate) fn spend(&self, lua: &Lua, what: Spend) -> mlua::Result<()> {
+        self.vm().map_or(Ok(()), |vm| vm.budget().spend(lua, what))
     }
 
     /// A function that a module returned: what a listener's name means.

@@ -1,6 +1,7 @@
 //! `app.rpc` and `app:route`: calls of other servers' remotes, and which server gets them.
 
 use super::{Class, Context, Registry, convert};
+use crate::budget::Spend;
 use bytes::Bytes;
 use chathost_core::{
     envelope::ServerId,
@@ -22,7 +23,7 @@ pub(super) fn register(registry: &Registry<'_>, app: &Class<'_>) -> mlua::Result
     let notify = app.waiting_function(
         |context, lua, (server_type, method, param, args): Call| async move {
             let to = pick(&context, &server_type, &param)?;
-            let (method, args) = (convert::text(&method), arguments(&context, &args)?);
+            let (method, args) = (convert::text(&method), arguments(&context, &lua, &args)?);
             let to = filtered(&context, &lua, &to, &server_type, &method).await?;
             rpc::notify(&context.app, &to, method.into(), args)
         },
@@ -141,7 +142,7 @@ async fn one(
     method: &str,
     args: &[Value],
 ) -> Result<MultiValue, CallError> {
-    let args = arguments(context, args)?;
+    let args = arguments(context, lua, args)?;
     let to = filtered(context, lua, to, server_type, method).await?;
     let results = rpc::call(&context.app, &to, method.into(), args).await;
     context.rpc_after(lua, &to, server_type, method).await;
@@ -156,7 +157,7 @@ async fn all(
     method: &str,
     args: &[Value],
 ) -> Result<MultiValue, CallError> {
-    let args = arguments(context, args)?;
+    let args = arguments(context, lua, args)?;
     let method: Arc<str> = method.into();
     let calls =
         context
@@ -198,7 +199,11 @@ async fn filtered(
     context.rpc_before(lua, to, server_type, method).await
 }
 
-fn arguments(context: &Context, args: &[Value]) -> Result<Bytes, CallError> {
+/// What travels. Counted: this is a call of another server.
+fn arguments(context: &Context, lua: &Lua, args: &[Value]) -> Result<Bytes, CallError> {
+    context
+        .spend(lua, Spend::RpcCalls)
+        .map_err(|error| convert::mistake(&error))?;
     let mut text = Vec::with_capacity(128);
     let json = context.json().map_err(|error| convert::mistake(&error))?;
     json.write_list(args, &mut text)

@@ -1,6 +1,7 @@
 //! `session`: what a handler knows of the client whose message it answers.
 
 use super::{Class, Context, Registry, convert};
+use crate::budget::Spend;
 use chathost_core::{
     error::CallError,
     handler::{Event, Listener},
@@ -111,24 +112,26 @@ fn settings(class: &Class<'_>) -> mlua::Result<()> {
 fn home(class: &Class<'_>) -> mlua::Result<()> {
     class.waiting(
         "push",
-        |context, _, (this, key): (AnyUserData, LuaString)| async move {
-            taken(&this)?.push(&context.app, &convert::text(&key)).await
+        |context, lua, (this, key): (AnyUserData, LuaString)| async move {
+            taken(&context, &lua, &this)?
+                .push(&context.app, &convert::text(&key))
+                .await
         },
     )?;
-    class.waiting("pushAll", |context, _, this: AnyUserData| async move {
-        taken(&this)?.push_all(&context.app).await
+    class.waiting("pushAll", |context, lua, this: AnyUserData| async move {
+        taken(&context, &lua, &this)?.push_all(&context.app).await
     })?;
     class.waiting(
         "bind",
-        |context, _, (this, uid): (AnyUserData, Value)| async move {
+        |context, lua, (this, uid): (AnyUserData, Value)| async move {
             let uid = convert::uid(&uid).map_err(|error| convert::mistake(&error))?;
-            taken(&this)?.bind(&context.app, uid).await
+            taken(&context, &lua, &this)?.bind(&context.app, uid).await
         },
     )?;
     class.waiting(
         "unbind",
-        |context, _, (this, uid): (AnyUserData, Value)| async move {
-            let session = taken(&this)?;
+        |context, lua, (this, uid): (AnyUserData, Value)| async move {
+            let session = taken(&context, &lua, &this)?;
             let uid = match uid {
                 Value::Nil => session
                     .uid()
@@ -140,7 +143,11 @@ fn home(class: &Class<'_>) -> mlua::Result<()> {
     )
 }
 
-fn taken(handle: &AnyUserData) -> Result<Rc<BackendSession>, CallError> {
+/// The session, for something that goes through to its frontend. Counted, wherever that is.
+fn taken(context: &Context, lua: &Lua, handle: &AnyUserData) -> Result<Rc<BackendSession>, CallError> {
+    context
+        .spend(lua, Spend::RpcCalls)
+        .map_err(|error| convert::mistake(&error))?;
     convert::session(handle)
         .map(|handle| handle.0.clone())
         .map_err(|error| convert::mistake(&error))

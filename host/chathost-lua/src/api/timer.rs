@@ -1,8 +1,9 @@
 //! Time: timers that belong to their generation, and the clock and the chance that tests can replace.
 
 use super::{Class, Context, Registry};
+use crate::budget::Spend;
 use chathost_core::error::CallError;
-use mlua::{Function, Value};
+use mlua::{Function, Lua, Value};
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -63,14 +64,14 @@ impl Drop for Timers {
 pub(super) fn register(_: &Registry<'_>, app: &Class<'_>) -> mlua::Result<()> {
     app.method(
         "setTimeout",
-        |context, _, (_, function, milliseconds): (Value, Function, f64)| {
-            start(context, function, duration(milliseconds), Repeat::Once)
+        |context, lua, (_, function, milliseconds): (Value, Function, f64)| {
+            start(context, lua, function, duration(milliseconds), Repeat::Once)
         },
     )?;
     app.method(
         "setInterval",
-        |context, _, (_, function, milliseconds): (Value, Function, f64)| {
-            start(context, function, duration(milliseconds), Repeat::Always)
+        |context, lua, (_, function, milliseconds): (Value, Function, f64)| {
+            start(context, lua, function, duration(milliseconds), Repeat::Always)
         },
     )?;
     for name in ["clearTimeout", "clearInterval"] {
@@ -98,7 +99,14 @@ fn duration(milliseconds: f64) -> Duration {
     Duration::from_secs_f64(milliseconds / 1000.0)
 }
 
-fn start(context: &Rc<Context>, function: Function, after: Duration, repeat: Repeat) -> mlua::Result<u64> {
+fn start(
+    context: &Rc<Context>,
+    lua: &Lua,
+    function: Function,
+    after: Duration,
+    repeat: Repeat,
+) -> mlua::Result<u64> {
+    context.spend(lua, Spend::Timers)?;
     let timers = &context.timers;
     if timers.running.borrow().len() >= LIMIT {
         return Err(mlua::Error::runtime(format!("more than {LIMIT} timers are set")));

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 const SHORT: CallLimits = CallLimits {
     cpu: Duration::from_millis(60),
     deadline: Duration::from_secs(5),
+    spend: [1000; 3],
 };
 
 /// A VM whose scripts can wait: `tick()` for another turn of the loop, `signal()` until somebody gives it.

@@ -92,6 +92,11 @@ impl TypeSettings {
             script.number("callMs", &mut self.script.call_ms, 1..=60_000);
             script.number("deadlineSeconds", &mut self.script.deadline_seconds, 1..=3600);
             script.number("memoryMb", &mut self.script.memory_mb, 1..=65_536);
+            script.number("loadMs", &mut self.script.load_ms, 10..=60_000);
+            size(script, "responseBytes", &mut self.script.response_bytes, 64, 0xff_ffff);
+            script.number("pushes", &mut self.script.pushes, 1..=1_000_000);
+            script.number("rpcCalls", &mut self.script.rpc_calls, 1..=1_000_000);
+            script.number("timers", &mut self.script.timers, 1..=1_000_000);
         });
     }
 }
