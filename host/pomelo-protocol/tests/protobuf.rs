@@ -9,7 +9,7 @@ mod support;
 
 use pomelo_protocol::{Astral, Protos};
 use serde_json::{Value, value::RawValue};
-use support::{hex, path, rows, vectors};
+use support::{hex, path, rows, same, vectors};
 
 /// A vector with its input as text: the order of its fields is what the bytes follow.
 #[derive(serde::Deserialize)]
@@ -67,20 +67,6 @@ fn vectors_in_both_directions() {
 
 fn json(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap()
-}
-
-/// 1 and 1.0 are one number.
-fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len()
-                && a.iter()
-                    .all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
-        }
-        (a, b) => a == b,
-    }
 }
 
 #[test]

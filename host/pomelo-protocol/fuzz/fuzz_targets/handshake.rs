@@ -1,4 +1,6 @@
-//! See [`pomelo_protocol_fuzz::handshake`].
+//! The body of a handshake package, and any text.
+//!
+//! The checks are in the library, where the stable tests of pomelo-protocol run them over the stored corpus too.
 
 #![no_main]
 

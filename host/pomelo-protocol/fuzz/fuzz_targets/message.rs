@@ -1,4 +1,6 @@
-//! See [`pomelo_protocol_fuzz::message`].
+//! The body of a data package.
+//!
+//! The checks are in the library, where the stable tests of pomelo-protocol run them over the stored corpus too.
 
 #![no_main]
 

@@ -1,205 +1,193 @@
-//! What is true for any bytes: one function for each fuzz target, which panics where it is not.
+//! What has to hold for any bytes: nothing panics, and what could be read can be written and read again.
 //!
-//! Not a fuzzer: libFuzzer calls these from `fuzz_targets/`, and `tests/properties.rs` and `tests/corpus.rs` of the crate
-//! call the same ones on a stable compiler. They use nothing but its public API, `bytes` and `serde_json`.
-//!
-//! With a nightly compiler and cargo-fuzz, in the crate's folder (what is found is put into the first folder):
-//! `cargo +nightly fuzz run message fuzz/corpus/message fuzz/seeds/message`.
+//! One function for each fuzz target. The tests of pomelo-protocol take this file in as a module (so it uses nothing of
+//! libfuzzer) and run the same functions over the stored corpus and over what proptest thinks of. A function panics
+//! when something does not hold.
 
 use bytes::{Bytes, BytesMut};
 use pomelo_protocol::{
-    Astral, Dictionary, HandshakeRequest, HandshakeResponse, Message, MessageRoute, Package, Protos, Schema,
+    Astral, Dictionary, Error, HandshakeRequest, HandshakeResponse, Message, MessageRoute, Package, Protos,
     encode_package, text,
 };
 use serde_json::Value;
 use std::{borrow::Cow, sync::LazyLock};
 
-/// Every type and option of the grammar, a message inside a message, one known to all, and one that contains itself.
-pub const SCHEMA: &str = r#"{
-    "message Shared": {"required string name": 1, "optional uInt32 level": 2},
-    "message Tree": {"optional string leaf": 1, "repeated Tree branches": 2},
-    "scalars": {"required uInt32 u": 1, "required sInt32 s": 2, "required int32 i": 3, "required float f": 4,
-        "required double d": 5, "required string t": 6},
-    "optional": {"optional uInt32 u": 1, "optional string t": 16, "optional double d": 2048, "optional Shared who": 3},
-    "repeated": {"repeated uInt32 u": 1, "repeated sInt32 s": 2, "repeated string t": 3, "repeated double d": 4,
-        "repeated float f": 5, "repeated Shared all": 6},
-    "nested": {"message Point": {"required sInt32 x": 1, "required sInt32 y": 2}, "required Point at": 1,
-        "repeated Point path": 2},
-    "tree": {"required Tree root": 1}
-}"#;
+const MAX_BODY: usize = 4096;
 
-/// The routes of [`SCHEMA`].
-pub const ROUTES: [&str; 5] = ["scalars", "optional", "repeated", "nested", "tree"];
+/// The schemas of the vectors, in their order, and one that contains itself. The first byte of [`protobuf`]'s input
+/// picks one.
+pub const ROUTES: [&str; 14] = [
+    "uint", "sint", "int", "float", "double", "string", "scalars", "tags", "optional", "repeated", "nested",
+    "deep", "shared", "endless",
+];
 
-/// The limit of a package's body in these functions.
-pub const MAX_BODY: usize = 4096;
+static PROTOS: LazyLock<Protos> = LazyLock::new(|| {
+    let schemas = r#"{
+        "uint": {"required uInt32 v": 1},
+        "sint": {"required sInt32 v": 1},
+        "int": {"required int32 v": 1},
+        "float": {"required float v": 1},
+        "double": {"required double v": 1},
+        "string": {"required string v": 1},
+        "scalars": {
+            "required uInt32 u": 1, "required sInt32 s": 2, "required int32 i": 3,
+            "required float f": 4, "required double d": 5, "required string t": 6
+        },
+        "tags": {
+            "required uInt32 a": 1, "optional uInt32 b": 15, "optional uInt32 c": 16,
+            "optional string d": 2047, "optional string e": 2048
+        },
+        "optional": {"required string name": 1, "optional uInt32 age": 2, "optional string note": 3},
+        "repeated": {
+            "repeated uInt32 u": 1, "repeated sInt32 s": 2, "repeated string t": 3,
+            "repeated double d": 4, "repeated float f": 5, "repeated int32 i": 6
+        },
+        "nested": {
+            "message Point": {"required sInt32 x": 1, "required sInt32 y": 2},
+            "required Point at": 1, "optional Point to": 2, "repeated Point path": 3
+        },
+        "deep": {
+            "message A": {
+                "message B": {"required string v": 1},
+                "required B b": 1, "optional uInt32 n": 2
+            },
+            "required A a": 1
+        },
+        "message Shared": {"required string name": 1, "optional uInt32 level": 2},
+        "shared": {"required Shared who": 1, "repeated Shared others": 2},
+        "message Endless": {"optional Endless in": 1, "repeated Endless all": 2},
+        "endless": {"optional Endless in": 1}
+    }"#;
+    Protos::new(schemas, schemas).expect("it is the grammar")
+});
 
-static SHARED: LazyLock<Schema> = LazyLock::new(|| Schema::parse(SCHEMA).expect("the grammar"));
-
-/// A stream means the same however it is cut: the first byte says into pieces of how many.
-pub fn package(data: &[u8]) {
+/// A stream gives the same packages however it is cut, and they are the bytes that came. The first byte is the size of
+/// the pieces.
+pub fn packages(data: &[u8]) {
     let Some((&size, data)) = data.split_first() else {
         return;
     };
-    let whole = packages(data, data.len());
-    assert_eq!(whole, packages(data, usize::from(size)));
-    let mut again = BytesMut::new();
-    for package in &whole {
-        encode_package(&mut again, package.kind, &package.body).expect("it was one");
+    let whole = stream([data]);
+    let pieces = stream(data.chunks(usize::from(size).max(1)));
+    assert_eq!(whole, pieces);
+    let (packages, end) = whole;
+    let mut written = BytesMut::new();
+    for package in &packages {
+        encode_package(&mut written, package.kind, &package.body).expect("it was one package");
     }
-    assert!(data.starts_with(&again), "what was read is what is written");
-    // A WebSocket message is read to its end, whatever a header says.
+    assert!(data.starts_with(&written));
+
     let mut frame = Bytes::copy_from_slice(data);
-    let mut read = 0;
-    while let Ok(Some(package)) = Package::decode_frame(&mut frame, MAX_BODY) {
-        if let Some(expected) = whole.get(read) {
-            assert_eq!(&package, expected);
+    let mut in_frame = Vec::new();
+    let frame_end = loop {
+        match Package::decode_frame(&mut frame, MAX_BODY) {
+            Ok(Some(package)) => in_frame.push(package),
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
         }
-        read += 1;
+    };
+    assert!(in_frame.starts_with(&packages));
+    match end {
+        // Here, what is not whole is the end: cut in its body or in its header.
+        Ok(()) => assert!(
+            in_frame.len() <= packages.len() + 1 && matches!(frame_end, Ok(()) | Err(Error::Truncated(_)))
+        ),
+        Err(error) => assert_eq!((in_frame.len(), frame_end), (packages.len(), Err(error))),
     }
-    assert!(read >= whole.len());
 }
 
-fn packages(data: &[u8], size: usize) -> Vec<Package> {
+fn stream<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Package>, Result<(), Error>) {
     let (mut stream, mut packages) = (BytesMut::new(), Vec::new());
-    for piece in data.chunks(size.max(1)) {
+    for piece in pieces {
         stream.extend_from_slice(piece);
         loop {
             match Package::decode(&mut stream, MAX_BODY) {
                 Ok(Some(package)) => packages.push(package),
                 Ok(None) => break,
-                Err(_) => return packages,
+                Err(error) => return (packages, Err(error)),
             }
         }
     }
-    packages
+    (packages, Ok(()))
 }
 
-/// What can be read can be written, and is then read as the same.
+/// What is a message can be written and is the same message then; its body is not a copy.
 pub fn message(data: &[u8]) {
-    let Ok(message) = Message::decode(Bytes::copy_from_slice(data)) else {
+    let data = Bytes::copy_from_slice(data);
+    let Ok(message) = Message::decode(data.clone()) else {
         return;
     };
-    if let MessageRoute::Name(route) = &message.route {
-        // Broken text grows when it is repaired.
-        if route.as_str().len() > 255 {
-            return;
-        }
+    assert!(data.ends_with(&message.body));
+    assert!(message.body.is_empty() || data.as_ptr_range().contains(&message.body.as_ptr()));
+    let mut written = BytesMut::new();
+    if let Err(error) = message.encode(&mut written) {
+        // Every bad byte of a route became U+FFFD, which has three.
+        assert!(matches!(error, Error::RouteTooLong(256..=765)), "{error}");
+        assert!(matches!(message.route, MessageRoute::Name(_)) && written.is_empty());
+        return;
     }
-    let mut again = BytesMut::new();
-    message.encode(&mut again).expect("its route is short enough");
-    assert_eq!(Message::decode(again.freeze()).as_ref(), Ok(&message));
+    assert_eq!(Message::decode(written.freeze()), Ok(message));
 }
 
-/// The first byte says what the rest is: a schema, JSON for a route of [`SCHEMA`], or the bytes of one.
+/// Bytes that can be read are JSON; that can be written again, in one way. JSON that can be written can be read.
 pub fn protobuf(data: &[u8]) {
-    let Some((&choice, data)) = data.split_first() else {
+    let Some((&route, data)) = data.split_first() else {
         return;
     };
-    let route = ROUTES[usize::from(choice & 0x0f) % ROUTES.len()];
-    match choice >> 4 {
-        0 => schema(data),
-        1 => json(route, data),
-        _ => bytes(route, data),
+    let route = ROUTES[usize::from(route) % ROUTES.len()];
+    if let Ok(json) = PROTOS.client.decode(route, data) {
+        let _: Value = serde_json::from_slice(&json).expect("what is read is JSON");
+        // A required field may be missing, or a number be none: then it cannot be written.
+        if let Ok(bytes) = PROTOS.server.encode(route, &json, Astral::Utf8) {
+            let again = PROTOS.client.decode(route, &bytes).expect("ours can be read");
+            let same = PROTOS.server.encode(route, &again, Astral::Utf8);
+            assert_eq!(same.as_ref(), Ok(&bytes));
+        }
     }
-}
-
-/// A schema that is taken is one that clients can be told.
-fn schema(data: &[u8]) {
-    if let Ok(schema) = std::str::from_utf8(data).map_or_else(|_| Err(()), |text| Schema::parse(text).map_err(drop)) {
-        let _: Value = serde_json::from_str(schema.json()).expect("it is JSON");
-        let text = std::str::from_utf8(data).unwrap_or_default();
-        drop(Protos::new(text, "").expect("it is a schema"));
-    }
-}
-
-/// What is written can be read, and is then written as the same.
-fn json(route: &str, data: &[u8]) {
     for astral in [Astral::Utf8, Astral::Surrogates] {
-        if let Ok(bytes) = SHARED.encode(route, data, astral) {
-            let json = SHARED.decode(route, &bytes).expect("it was written for this route");
-            match SHARED.encode(route, &json, astral) {
-                Ok(again) => assert_eq!(again, bytes, "{}", String::from_utf8_lossy(&json)),
-                // A float can be too large for 32 bits: it is infinite then, and JSON has no word for that.
-                Err(_) => assert!(json.windows(4).any(|word| word == b"null")),
-            }
+        if let Ok(bytes) = PROTOS.server.encode(route, data, astral) {
+            PROTOS.client.decode(route, &bytes).expect("ours can be read");
         }
     }
 }
 
-/// What is read is JSON, and as JSON it keeps its meaning.
-fn bytes(route: &str, data: &[u8]) {
-    if let Ok(decoded) = SHARED.decode(route, data) {
-        let _: Value = serde_json::from_slice(&decoded).expect("it is JSON");
-        json(route, &decoded);
+/// What is a schema can be told to clients.
+pub fn schema(data: &[u8]) {
+    let Ok(protos) = std::str::from_utf8(data).map(|text| Protos::new(text, text)) else {
+        return;
+    };
+    if let Ok(protos) = protos {
+        let told: Value = serde_json::from_str(protos.json()).expect("it is JSON");
+        assert_eq!(told["server"], told["client"]);
+        assert_eq!(told["version"], protos.version());
     }
 }
 
-/// Whatever a client says of itself, the answer is JSON.
+/// Any body of a handshake has an answer, and any text becomes text.
 pub fn handshake(data: &[u8]) {
-    static DICTIONARY: LazyLock<Dictionary> =
-        LazyLock::new(|| Dictionary::new(["a.b.c".to_owned(), "a.\"\u{1f600}".to_owned()], &["on".to_owned()]));
-    static PROTOS: LazyLock<Protos> = LazyLock::new(|| Protos::new(SCHEMA, SCHEMA).expect("the grammar"));
     let request = HandshakeRequest::parse(data);
-    let _ = (request.has_sys(), request.client_version(), request.is_js_websocket());
-    let user = request.message().to_string();
+    assert!(request.has_sys() || request.client_type().is_null() || !request.message()["sys"].is_object());
+    let dictionary = Dictionary::new([String::from_utf8_lossy(data).into_owned()], &[]);
     let response = HandshakeResponse {
         heartbeat: Some(3),
-        dictionary: Some(&DICTIONARY),
+        dictionary: Some(&dictionary),
         protos: Some(&PROTOS),
-        user: Some(user.as_bytes()),
+        user: Some(b"{}"),
     };
-    let body: Value = serde_json::from_slice(&response.encode(&request)).expect("it is JSON");
-    assert_eq!(&body["user"], request.message());
-    assert_eq!(body["sys"]["useDict"], true);
-}
+    let answer: Value = serde_json::from_slice(&response.encode(&request)).expect("an answer is JSON");
+    assert_eq!(
+        (&answer["code"], &answer["sys"]["useDict"]),
+        (&200.into(), &true.into())
+    );
 
-/// Bytes become text as a slower, simpler reading of the rules says; text keeps its meaning on the way out.
-pub fn text(data: &[u8]) {
     let decoded = text::decode_text(data);
-    match std::str::from_utf8(data) {
-        Ok(valid) => assert!(matches!(decoded, Cow::Borrowed(text) if text == valid)),
-        Err(_) => assert_eq!(decoded, plainly(data)),
-    }
-    let normal = text::normalize_json_text(Bytes::copy_from_slice(data));
-    assert_eq!(normal, decoded.as_bytes());
+    assert!(matches!(text::decode_text(decoded.as_bytes()), Cow::Borrowed(_)));
+    let normalized = text::normalize_json_text(Bytes::copy_from_slice(data));
+    assert_eq!(normalized, decoded.as_bytes());
     let json = Value::from(&*decoded).to_string();
     let escaped = text::escape_astral(json.as_bytes());
     assert!(escaped.iter().all(|&byte| byte < 0xf0));
-    assert_eq!(serde_json::from_slice::<Value>(&escaped).ok(), Some(Value::from(&*decoded)));
-    // What is no text passes as it is.
-    let passed = text::escape_astral(data);
-    assert!(std::str::from_utf8(data).is_ok() || passed == data);
-}
-
-/// UTF-16 from left to right: a pair of surrogates where six bytes are one, otherwise what Rust's own decoder says.
-fn plainly(data: &[u8]) -> String {
-    let (mut text, mut rest) = (String::new(), data);
-    while !rest.is_empty() {
-        let surrogate = |at: usize| match *rest.get(at..at + 3)? {
-            [0xed, high @ 0xa0..=0xbf, low @ 0x80..=0xbf] => {
-                Some(0xd000 | u16::from(high & 0x3f) << 6 | u16::from(low & 0x3f))
-            }
-            _ => None,
-        };
-        let pair = surrogate(0).zip(surrogate(3));
-        if let Some(character) = pair.and_then(|(high, low)| String::from_utf16(&[high, low]).ok()) {
-            text.push_str(&character);
-            rest = &rest[6..];
-            continue;
-        }
-        let chunk = rest.utf8_chunks().next().expect("there is a rest");
-        // One character, or the broken bytes, and look again.
-        match chunk.valid().chars().next() {
-            Some(character) => {
-                text.push(character);
-                rest = &rest[character.len_utf8()..];
-            }
-            None => {
-                text.push('\u{fffd}');
-                rest = &rest[chunk.invalid().len()..];
-            }
-        }
-    }
-    text
+    let back: Value = serde_json::from_slice(&escaped).expect("still JSON");
+    assert_eq!(back, *decoded);
+    text::escape_astral(data);
 }

@@ -30,3 +30,17 @@ pub fn hex(value: &Value) -> Vec<u8> {
 pub fn rows<'a>(file: &'a Value, table: &str) -> &'a Vec<Value> {
     file[table].as_array().unwrap()
 }
+
+/// Whether two values are the same; 1 and 1.0 are one number.
+pub fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len()
+                && a.iter()
+                    .all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
+        }
+        (a, b) => a == b,
+    }
+}
