@@ -1,1 +1,7 @@
-//! The integration tests.
+//! The integration tests: one binary, a module per behaviour, everything at the socket.
+//!
+//! The clusters they run against and the client they use are in `tests/src`.
+// What goes wrong in a helper ends the test that called it.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod sessions;
