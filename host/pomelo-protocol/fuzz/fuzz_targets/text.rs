@@ -1,5 +1,0 @@
-//! See [`pomelo_protocol_fuzz::text`].
-
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| pomelo_protocol_fuzz::text(data));
