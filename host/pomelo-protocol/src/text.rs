@@ -1,10 +1,11 @@
 //! Text on the wire: UTF-8, and what Pomelo's old JavaScript client takes for it.
 //!
 //! That client writes characters above U+FFFF as two surrogates of three bytes each (CESU-8) and cannot read their
-//! UTF-8. So both are read, and what goes out says them in JSON's own escapes, which every client reads.
+//! UTF-8. So both are read, and what goes out says them in JSON's own escapes, which every client reads. Whether a text is
+//! JSON is not asked here; the connector calls this for every body that has no schema.
 
 use bytes::Bytes;
-use std::borrow::Cow;
+use std::{borrow::Cow, io::Write as _};
 
 /// The text of some bytes: UTF-8 or CESU-8; anything else becomes U+FFFD, byte by byte as Node does it.
 pub fn decode_text(bytes: &[u8]) -> Cow<'_, str> {
@@ -12,24 +13,27 @@ pub fn decode_text(bytes: &[u8]) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut text = String::with_capacity(bytes.len());
-    let (mut rest, mut done) = (bytes, 0);
-    for place in 0..bytes.len() {
-        if place < done {
-            continue;
-        }
-        if let Some(character) = bytes.get(place..place + 6).and_then(surrogate_pair) {
-            text.push_str(&String::from_utf8_lossy(&bytes[done..place]));
+    let mut rest = bytes;
+    // Each turn ends behind what it took, so a peer cannot make this look at a byte twice.
+    while let Some(chunk) = rest.utf8_chunks().next() {
+        text.push_str(chunk.valid());
+        rest = &rest[chunk.valid().len()..];
+        // UTF-8 takes a surrogate for broken, so a pair can only stand where a chunk's valid part ends.
+        if let Some((pair, after)) = rest.split_first_chunk()
+            && let Some(character) = surrogate_pair(pair)
+        {
             text.push(character);
-            done = place + 6;
-            rest = &bytes[done..];
+            rest = after;
+        } else if !rest.is_empty() {
+            text.push(char::REPLACEMENT_CHARACTER);
+            rest = &rest[chunk.invalid().len()..];
         }
     }
-    text.push_str(&String::from_utf8_lossy(rest));
     Cow::Owned(text)
 }
 
 /// Two surrogates of three bytes each.
-fn surrogate_pair(bytes: &[u8]) -> Option<char> {
+fn surrogate_pair(bytes: &[u8; 6]) -> Option<char> {
     let [
         0xed,
         a @ 0xa0..=0xaf,
@@ -70,7 +74,8 @@ pub fn escape_astral(json: &[u8]) -> Cow<'_, [u8]> {
     {
         escaped.extend_from_slice(&json[done..place]);
         for unit in character.encode_utf16(&mut [0; 2]) {
-            escaped.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+            // Into memory, which takes everything.
+            drop(write!(escaped, "\\u{unit:04x}"));
         }
         done = place + character.len_utf8();
     }
