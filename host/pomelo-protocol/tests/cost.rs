@@ -148,13 +148,13 @@ fn text_takes_linear_time() {
         let name = pattern.escape_ascii().to_string();
         let input = |size| pattern.iter().copied().cycle().take(size).collect();
         linear(&name, input, |data| {
-            drop(std::hint::black_box(text::decode_text(data)))
+            drop(std::hint::black_box(text::decode_text(data)));
         });
     }
     // Valid up to its last byte.
     let input = |size| [&vec![b'a'; size][..], b"\xed"].concat();
     linear("the last byte", input, |data| {
-        drop(std::hint::black_box(text::decode_text(data)))
+        drop(std::hint::black_box(text::decode_text(data)));
     });
 }
 
