@@ -26,7 +26,7 @@ const WEBSOCKET_BUFFER: usize = 512;
 
 /// Answered to a plain HTTP request.
 const UPGRADE_REQUIRED: &[u8] = b"HTTP/1.1 426 Upgrade Required\r\nConnection: close\r\nUpgrade: websocket\r\n\
-    Content-Type: text/plain\r\nContent-Length: 54\r\n\r\nThis port speaks Pomelo's protocol over WebSocket/TCP.\n";
+    Content-Type: text/plain\r\nContent-Length: 55\r\n\r\nThis port speaks Pomelo's protocol over WebSocket/TCP.\n";
 
 /// The reading side of one connection.
 pub(super) enum Inflow {
