@@ -4,4 +4,5 @@
 // What goes wrong in a helper ends the test that called it.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod connector;
 mod sessions;

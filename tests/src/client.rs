@@ -8,7 +8,7 @@ use crate::{
     socket::{Incoming, Socket, Transport},
     within,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use pomelo_protocol::{MessageKind, Package, PackageKind, Protos, RouteRef, encode_package};
 use serde_json::{Value, json};
 use std::{
@@ -286,12 +286,12 @@ impl Client {
     async fn receive(&mut self) {
         match self.socket.receive().await {
             Incoming::Closed(code) => self.inbox.push_back(Event::Closed(code)),
-            Incoming::Bytes(bytes) => self.take(bytes),
+            Incoming::Bytes(bytes) => self.take(&bytes),
         }
     }
 
-    fn take(&mut self, bytes: Bytes) {
-        self.partial.extend_from_slice(&bytes);
+    fn take(&mut self, bytes: &[u8]) {
+        self.partial.extend_from_slice(bytes);
         while let Some(package) = Package::decode(&mut self.partial, LARGEST).expect("packages") {
             let event = self.decoder.decode(package);
             if let Event::Handshake(answer) = &event {

@@ -100,6 +100,28 @@ impl Socket {
         }
     }
 
+    /// Sends bytes past WebSocket's framing.
+    pub async fn send_raw(&mut self, bytes: &[u8]) {
+        let stream = match self {
+            Self::WebSocket(socket) => socket.get_mut(),
+            Self::Tcp(stream) => stream,
+        };
+        stream.write_all(bytes).await.expect("sent");
+    }
+
+    /// Sends a WebSocket ping; what the pong brings.
+    pub async fn ping(&mut self, payload: &'static [u8]) -> Bytes {
+        let Self::WebSocket(socket) = self else {
+            panic!("pings are WebSocket's")
+        };
+        let ping = Message::Ping(Bytes::from_static(payload));
+        socket.send(ping).await.expect("sent");
+        match crate::within("a pong", socket.next()).await {
+            Some(Ok(Message::Pong(payload))) => payload,
+            other => panic!("no pong but {other:?}"),
+        }
+    }
+
     /// What comes next.
     pub async fn receive(&mut self) -> Incoming {
         match self {
