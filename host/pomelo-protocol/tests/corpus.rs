@@ -2,8 +2,14 @@
 //!
 //! `fuzz/corpus/<target>/` was made from the vectors; what a fuzzer finds is added there and is a test from then on.
 
-// A check may fail as a test may.
-#![allow(clippy::expect_used, clippy::unwrap_used, missing_docs, unreachable_pub)]
+// A check may fail as a test may, and then says which file it was.
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub
+)]
 
 #[path = "../fuzz/src/lib.rs"]
 mod checks;
@@ -18,7 +24,6 @@ fn check(target: &str, function: fn(&[u8])) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let data = fs::read(&path).unwrap();
-        // Shown if the check fails.
         println!("{}", path.display());
         function(&data);
         // And every beginning of it: what a peer sends before its connection breaks.

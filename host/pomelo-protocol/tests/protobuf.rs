@@ -174,11 +174,16 @@ fn malformed_protobuf() {
     }
     assert!(endless.client.decode("r", &nested).is_err());
     // Nor is written what could not be read.
-    let endless = Protos::new(r#"{"message A":{"optional A a":1},"r":{"required A a":1}}"#, "").unwrap();
+    let schema = r#"{"message A":{"optional A a":1},"r":{"required A a":1}}"#;
+    let endless = Protos::new(schema, schema).unwrap();
     let nested = |depth: usize| format!("{}{}", "{\"a\":".repeat(depth) + "{}", "}".repeat(depth));
     for (depth, fits) in [(1, true), (32, true), (33, false), (120, false), (100_000, false)] {
-        let encoded = endless.server.encode("r", nested(depth).as_bytes(), Astral::Utf8);
+        let text = nested(depth);
+        let encoded = endless.server.encode("r", text.as_bytes(), Astral::Utf8);
         assert_eq!(encoded.is_ok(), fits, "{depth}");
+        if let Ok(bytes) = encoded {
+            assert_eq!(endless.client.decode("r", &bytes).unwrap(), text.as_bytes());
+        }
     }
 }
 
