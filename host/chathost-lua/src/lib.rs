@@ -32,6 +32,8 @@ pub mod value;
 pub mod vm;
 pub mod world;
 
+#[doc(hidden)]
+pub use api::registered;
 pub use budget::{Budget, CallLimits, Spend};
 pub use error::{Location, ScriptError};
 pub use handlers::LuaHandlers;

@@ -24,8 +24,12 @@ pub(crate) use filter::{Chain, FilterSet, error_value};
 pub(crate) use session::{SessionHandle, heard};
 pub(crate) use timer::Repeat;
 
-use crate::{error::PRELUDE, vm::Vm};
-use chathost_core::error::CallError;
+use crate::{
+    error::PRELUDE,
+    vm::{Limits, Vm},
+    world::RealWorld,
+};
+use chathost_core::{app::App, error::CallError};
 use mlua::{FromLuaMulti, Function, IntoLua, IntoLuaMulti, Lua, MultiValue, Table, Value};
 use std::{cell::RefCell, collections::BTreeMap, future::Future, rc::Rc};
 
@@ -54,6 +58,24 @@ pub(crate) fn register(vm: &Vm, context: &Rc<Context>) -> mlua::Result<BTreeMap<
     log::register(&registry)?;
     registry.vm.lua().globals().set("app", app.seal())?;
     Ok(registry.classes.take())
+}
+
+/// The names that scripts see, by class, on such a server: what the reference in `handlers/meta/` is compared with.
+///
+/// # Errors
+/// No VM can be made.
+#[doc(hidden)]
+pub fn registered(app: Rc<App>) -> mlua::Result<BTreeMap<String, Vec<String>>> {
+    let context = Context::new(app);
+    let mut classes = BTreeMap::new();
+    Vm::new(Limits::default(), Rc::new(RealWorld::default()), |vm| {
+        classes = register(vm, &context)?;
+        let json: Table = vm.lua().globals().get("json")?;
+        let names = json.pairs::<String, Value>().map(|pair| Ok(pair?.0));
+        classes.insert("Json".to_owned(), names.collect::<mlua::Result<_>>()?);
+        Ok(())
+    })?;
+    Ok(classes)
 }
 
 /// Registers functions, and remembers their names.
