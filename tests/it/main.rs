@@ -4,5 +4,9 @@
 // What goes wrong in a helper ends the test that called it.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod channels;
 mod connector;
+mod session_service;
 mod sessions;
+mod steps;
+mod swap;
