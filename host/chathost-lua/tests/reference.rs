@@ -35,7 +35,10 @@ fn declared() -> Classes {
     let mut classes = Classes::new();
     let mut class = None;
     for line in REFERENCE.lines() {
-        if let Some(name) = line.strip_prefix("declare class ") {
+        if let Some(name) = line
+            .strip_prefix("declare extern type ")
+            .and_then(|rest| rest.strip_suffix(" with"))
+        {
             class = Some(classes.entry(name.to_owned()).or_default());
         } else if line == "end" {
             class = None;
@@ -106,7 +109,7 @@ fn everything_in_the_reference_has_a_sentence() {
     let lines: Vec<_> = REFERENCE.lines().collect();
     for (number, pair) in lines.windows(2).enumerate() {
         let [before, line] = [pair[0].trim(), pair[1].trim()];
-        let declares = line.starts_with("declare class ")
+        let declares = line.starts_with("declare ") && line.ends_with(" with")
             || line.starts_with("export type ")
             || line.starts_with("function ");
         let overloads = line
