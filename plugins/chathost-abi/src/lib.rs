@@ -11,6 +11,8 @@
 //! host is calling it. `[any-thread]` functions may be called from wherever the plugin likes, at any time, also after
 //! the instance was destroyed; then they do nothing. A function of the host that is called on the wrong thread refuses.
 //!
+//! Both sides call each other back: binding a session calls its listeners before `ask` returns. Hold no lock across a call.
+//!
 //! A plugin must not block the server's thread: everybody on the server waits for it. What takes long belongs on a
 //! thread of the plugin's own, which answers with [`Host::complete`] or comes back with [`Host::wake`].
 //!
@@ -25,6 +27,7 @@
 //! or a name of [`Host::ask`].
 
 #![no_std]
+#![allow(unsafe_code, reason = "one `Sync`: the constant that a library exports is shared by all servers")]
 
 use core::ffi::c_void;
 
@@ -289,10 +292,6 @@ pub struct Plugin {
 }
 
 // SAFETY: a constant: its functions and its name are those of a library that is never closed.
-#[allow(
-    unsafe_code,
-    reason = "the constant that a library exports is shared by all servers"
-)]
 unsafe impl Sync for Plugin {}
 
 /// The extension `chathost.state/1`: hands a value from one generation to the next.
