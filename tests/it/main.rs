@@ -6,6 +6,7 @@
 
 mod channels;
 mod connector;
+mod rpc;
 mod session_service;
 mod sessions;
 mod steps;
