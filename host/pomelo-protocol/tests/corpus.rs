@@ -59,3 +59,8 @@ fn schema() {
 fn handshake() {
     check("handshake", checks::handshake);
 }
+
+#[test]
+fn text() {
+    check("text", checks::text);
+}

@@ -57,6 +57,7 @@ fn check(data: &[u8]) {
     checks::protobuf(data);
     checks::schema(data);
     checks::handshake(data);
+    checks::text(data);
 }
 
 proptest! {

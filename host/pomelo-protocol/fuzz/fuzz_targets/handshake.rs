@@ -1,4 +1,4 @@
-//! The body of a handshake package, and any text.
+//! The body of a handshake package.
 //!
 //! The checks are in the library, where the stable tests of pomelo-protocol run them over the stored corpus too.
 

@@ -1,0 +1,7 @@
+//! Text in whatever bytes a client takes for it.
+//!
+//! The checks are in the library, where the stable tests of pomelo-protocol run them over the stored corpus too.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| pomelo_protocol_fuzz::text(data));
