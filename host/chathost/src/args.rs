@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::bench::BenchArgs;
 use chathost::Options;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::path::PathBuf;
@@ -31,6 +32,10 @@ pub(crate) enum Command {
     Rollback(RollbackArgs),
     /// Show the servers that run, or with --handlers how their handlers do.
     List(ListArgs),
+    /// Drive a server with load, this one or another that speaks Pomelo's protocol, and measure it.
+    ///
+    /// The server has the routes of the chat demo. See BENCHMARKS.md.
+    Bench(BenchArgs),
 }
 
 #[derive(Debug, ClapArgs)]

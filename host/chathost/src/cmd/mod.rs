@@ -1,5 +1,6 @@
 //! One file per command, and how they speak to the person at the terminal.
 
+pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod list;
 pub(crate) mod start;

@@ -1,0 +1,212 @@
+//! The limit: what no chat server can do better. A bare epoll loop in a process of its own, which writes given bytes to
+//! given sockets, once each, and knows nothing of chats.
+//!
+//! A client first names its room in four bytes. Then whatever it sends is `length` in four bytes and a frame, which
+//! every socket of the room gets as it is, with one write. The bench starts it as a child ([`Limit::start`]), which ends
+//! when its standard input does.
+
+use anyhow::Context;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use std::{
+    collections::HashMap,
+    io::{self, BufRead, BufReader, ErrorKind, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+};
+
+/// The child, which ends with this.
+#[derive(Debug)]
+pub(crate) struct Limit {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Limit {
+    /// Starts this program again, as a limit.
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["bench", "limit-server"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("the limit cannot be started")?;
+        let mut line = String::new();
+        let stdout = child.stdout.take().context("the limit has no output")?;
+        BufReader::new(stdout).read_line(&mut line)?;
+        let address = line
+            .trim()
+            .parse()
+            .context("the limit did not say where it listens")?;
+        Ok(Self { child, address })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Limit {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What a client sends first.
+pub(crate) fn hello(room: u32) -> [u8; 4] {
+    room.to_be_bytes()
+}
+
+/// What makes the limit write a frame to everybody in the room.
+pub(crate) fn trigger(frame: &[u8]) -> Vec<u8> {
+    let mut bytes = (frame.len() as u32).to_be_bytes().to_vec();
+    bytes.extend_from_slice(frame);
+    bytes
+}
+
+const LISTENER: u64 = u64::MAX;
+const STDIN: u64 = u64::MAX - 1;
+
+struct Socket {
+    stream: TcpStream,
+    room: Option<u32>,
+    partial: Vec<u8>,
+    /// What the socket did not take.
+    rest: Vec<u8>,
+}
+
+/// The child's life: says where it listens, and serves until its standard input ends.
+pub(crate) fn serve() -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    // The library's 128 would make a thousand clients wait.
+    rustix::net::listen(&listener, 4096)?;
+    listener.set_nonblocking(true)?;
+    writeln!(io::stdout(), "{}", listener.local_addr()?)?;
+    let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    epoll::add(&poll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+    epoll::add(&poll, io::stdin(), EventData::new_u64(STDIN), EventFlags::IN)?;
+    let mut sockets: Vec<Socket> = Vec::new();
+    let mut rooms: HashMap<u32, Vec<usize>> = HashMap::new();
+    let mut ready = Vec::with_capacity(1024);
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        ready.clear();
+        match epoll::wait(&poll, rustix::buffer::spare_capacity(&mut ready), None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for event in &ready {
+            match event.data.u64() {
+                STDIN => return Ok(()),
+                LISTENER => accept(&listener, &poll, &mut sockets)?,
+                number => {
+                    let number = number as usize;
+                    let Some(socket) = sockets.get_mut(number) else {
+                        continue;
+                    };
+                    socket.write(&[]);
+                    read(number, &mut sockets, &mut rooms, &mut buffer);
+                }
+            }
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, poll: &rustix::fd::OwnedFd, sockets: &mut Vec<Socket>) -> io::Result<()> {
+    while let Ok((stream, _)) = listener.accept() {
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        let wanted = EventFlags::IN | EventFlags::OUT | EventFlags::ET;
+        epoll::add(poll, &stream, EventData::new_u64(sockets.len() as u64), wanted)?;
+        sockets.push(Socket {
+            stream,
+            room: None,
+            partial: Vec::new(),
+            rest: Vec::new(),
+        });
+    }
+    Ok(())
+}
+
+/// Reads what there is and writes what it asks for.
+fn read(number: usize, sockets: &mut [Socket], rooms: &mut HashMap<u32, Vec<usize>>, buffer: &mut [u8]) {
+    loop {
+        let Some(socket) = sockets.get_mut(number) else {
+            return;
+        };
+        let count = match socket.stream.read(buffer) {
+            Ok(0) => return,
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(_) => return,
+        };
+        socket
+            .partial
+            .extend_from_slice(buffer.get(..count).unwrap_or_default());
+        let mut bytes = std::mem::take(&mut socket.partial);
+        let mut done = 0;
+        if socket.room.is_none()
+            && let Some(room) = bytes.first_chunk::<4>()
+        {
+            let room = u32::from_be_bytes(*room);
+            socket.room = Some(room);
+            rooms.entry(room).or_default().push(number);
+            done = 4;
+        }
+        let members = socket.room.and_then(|room| rooms.get(&room));
+        while let Some((frame, all)) = frame(bytes.get(done..).unwrap_or_default()) {
+            for &member in members.into_iter().flatten() {
+                if let Some(member) = sockets.get_mut(member) {
+                    member.write(frame);
+                }
+            }
+            done += all;
+        }
+        bytes.drain(..done);
+        if let Some(socket) = sockets.get_mut(number) {
+            socket.partial = bytes;
+        }
+    }
+}
+
+/// The first frame of what a client sent, and its length with its head.
+fn frame(bytes: &[u8]) -> Option<(&[u8], usize)> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let length = u32::from_be_bytes(*length) as usize;
+    Some((rest.get(..length)?, 4 + length))
+}
+
+impl Socket {
+    fn write(&mut self, bytes: &[u8]) {
+        if !self.rest.is_empty() {
+            self.rest.extend_from_slice(bytes);
+            if let Ok(count) = self.stream.write(&self.rest) {
+                self.rest.drain(..count);
+            }
+        } else if !bytes.is_empty() {
+            let count = match self.stream.write(bytes) {
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                // Nobody is there any more.
+                Err(_) => bytes.len(),
+            };
+            self.rest
+                .extend_from_slice(bytes.get(count..).unwrap_or_default());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames() {
+        let mut bytes = trigger(b"abc");
+        bytes.extend(trigger(b""));
+        assert_eq!(frame(&bytes), Some((&b"abc"[..], 7)));
+        assert_eq!(frame(&bytes[7..]), Some((&b""[..], 4)));
+        assert_eq!(frame(&bytes[..6]), None);
+        assert_eq!(hello(258), [0, 0, 1, 2]);
+    }
+}

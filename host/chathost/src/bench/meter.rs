@@ -1,0 +1,204 @@
+//! What is counted while a scenario runs, and what it cost the server: one [`Meter`] while it runs, one [`Part`] of the
+//! report when it has ended.
+
+use super::{
+    fleet::Fleet,
+    histogram::Histogram,
+    process::{Process, Usage},
+};
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal, Write},
+};
+
+/// How often the figures of the plot are taken.
+const TICK: u64 = 250_000_000;
+
+/// Counts and times.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    /// Request → response.
+    pub(crate) response: Histogram,
+    /// Message → one receiver.
+    pub(crate) delivery: Histogram,
+    /// Message → the last of its receivers.
+    pub(crate) complete: Histogram,
+    /// Heartbeat → the server's.
+    pub(crate) beat: Histogram,
+    /// Deliveries that should come.
+    pub(crate) expected: u64,
+    /// Those that came, each once.
+    pub(crate) delivered: u64,
+    pub(crate) repeated: u64,
+    pub(crate) disordered: u64,
+    /// Refusals by code, and connections that ended by reason.
+    pub(crate) errors: BTreeMap<String, u64>,
+    ticks: Vec<Tick>,
+    tick: Histogram,
+    tick_began: u64,
+}
+
+/// A quarter of a second.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tick {
+    /// Seconds.
+    pub(crate) at: f64,
+    /// Per second.
+    pub(crate) rate: f64,
+    /// Microseconds.
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+}
+
+/// A stretch of a run, measured.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) name: String,
+    pub(crate) seconds: f64,
+    pub(crate) meter: Meter,
+    pub(crate) usage: Usage,
+    pub(crate) memory: Option<u64>,
+    /// Reads of the bench.
+    pub(crate) reads: u64,
+    /// What only this scenario has: name, value, unit.
+    pub(crate) more: Vec<(String, f64, &'static str)>,
+}
+
+/// Where a stretch began.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    now: u64,
+    reads: u64,
+    usage: Usage,
+}
+
+impl Meter {
+    pub(crate) fn respond(&mut self, nanos: u64) {
+        self.response.record(nanos);
+        self.tick.record(nanos);
+    }
+
+    pub(crate) fn deliver(&mut self, nanos: u64) {
+        self.delivery.record(nanos);
+        self.tick.record(nanos);
+    }
+
+    pub(crate) fn fail(&mut self, what: &str) {
+        *self.errors.entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// Deliveries that did not come.
+    pub(crate) fn lost(&self) -> u64 {
+        self.expected.saturating_sub(self.delivered)
+    }
+
+    pub(crate) fn ticks(&self) -> &[Tick] {
+        &self.ticks
+    }
+
+    /// Ends a tick if it is time, and shows where the run is. `share`: how much of it is done.
+    pub(crate) fn tick(&mut self, name: &str, now: u64, share: f64) {
+        if self.tick_began == 0 {
+            self.tick_began = now;
+        }
+        let length = now - self.tick_began;
+        if length < TICK {
+            return;
+        }
+        let micros = |nanos: u64| nanos as f64 / 1000.0;
+        let tick = Tick {
+            at: self.ticks.last().map_or(0.0, |tick| tick.at) + length as f64 / 1e9,
+            rate: self.tick.count() as f64 / (length as f64 / 1e9),
+            p50: micros(self.tick.quantile(0.5)),
+            p99: micros(self.tick.quantile(0.99)),
+        };
+        let (percent, rate) = (share.min(1.0) * 100.0, tick.rate);
+        progress(&format!(
+            "{name} {percent:3.0} %  {rate:9.0}/s  p50 {:.0} µs  p99 {:.0} µs",
+            tick.p50, tick.p99
+        ));
+        self.ticks.push(tick);
+        self.tick.clear();
+        self.tick_began = now;
+    }
+
+    /// Between two rounds time passes that is not counted.
+    pub(crate) fn pause(&mut self) {
+        self.tick.clear();
+        self.tick_began = 0;
+    }
+}
+
+impl Part {
+    pub(crate) fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            seconds: 0.0,
+            meter: Meter::default(),
+            usage: Usage::default(),
+            memory: None,
+            reads: 0,
+            more: Vec::new(),
+        }
+    }
+
+    /// Begins a stretch.
+    pub(crate) fn mark(fleet: &Fleet, process: Option<Process>) -> Mark {
+        Mark {
+            now: fleet.now(),
+            reads: fleet.reads,
+            usage: process.map(Process::usage).unwrap_or_default(),
+        }
+    }
+
+    /// Ends it; several add up.
+    pub(crate) fn end(&mut self, mark: &Mark, fleet: &Fleet, process: Option<Process>) {
+        self.seconds += (fleet.now() - mark.now) as f64 / 1e9;
+        self.reads += fleet.reads - mark.reads;
+        if let Some(process) = process {
+            self.usage.add(&process.usage().since(&mark.usage));
+            self.memory = process.memory();
+        }
+        self.meter.pause();
+    }
+
+    pub(crate) fn note(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
+        self.more.push((name.into(), value, unit));
+    }
+
+    /// CPU time of the server for each of `count`, in microseconds.
+    pub(crate) fn cpu_per(&self, count: u64) -> Option<f64> {
+        let cpu = self.usage.cpu().filter(|_| count > 0)?;
+        Some(cpu as f64 / 1000.0 / count as f64)
+    }
+}
+
+/// A line on a terminal that the next one replaces.
+pub(crate) fn progress(line: &str) {
+    let mut stderr = std::io::stderr();
+    if stderr.is_terminal() {
+        drop(write!(stderr, "\r{line}\x1b[K"));
+        drop(stderr.flush());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_have_the_time_that_was_counted() {
+        let mut meter = Meter::default();
+        meter.tick("", 1, 0.0);
+        (0..10).for_each(|_| meter.deliver(5000));
+        meter.tick("", 1 + TICK / 2, 0.0);
+        assert!(meter.ticks().is_empty());
+        meter.tick("", 1 + TICK, 0.0);
+        meter.pause();
+        meter.tick("", 9 * TICK, 0.0);
+        (0..20).for_each(|_| meter.deliver(5000));
+        meter.tick("", 10 * TICK, 0.0);
+        let ticks: Vec<_> = meter.ticks().iter().map(|tick| (tick.at, tick.rate)).collect();
+        assert_eq!(ticks, [(0.25, 40.0), (0.5, 80.0)]);
+    }
+}
