@@ -3,8 +3,9 @@
 //! The response's keys stand in the order of the original's, and the dictionary stands in it twice, under its old name
 //! and its new one. Whether a client may connect is not decided here; the connector's handshake asks and answers.
 
-use crate::{Dictionary, Protos};
+use crate::{Dictionary, Protos, text::escape_astral};
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// What a client sends first. Anything may be missing, and it may be no JSON at all: then it is as good as `{}`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -119,7 +120,11 @@ impl HandshakeResponse<'_> {
             body.extend_from_slice(user);
         }
         body.push(b'}');
-        body
+        // The old JavaScript client reads this like any text of ours: it knows no UTF-8 above U+FFFF.
+        match escape_astral(&body) {
+            Cow::Borrowed(_) => body,
+            Cow::Owned(escaped) => escaped,
+        }
     }
 }
 
@@ -183,5 +188,15 @@ mod tests {
         let known = format!(r#"{{"sys":{{"dictVersion":"{}"}}}}"#, dictionary.version());
         let body = response.encode(&HandshakeRequest::parse(known.as_bytes()));
         assert_eq!(body, br#"{"code":200,"sys":{"useDict":true}}"#);
+    }
+
+    #[test]
+    fn every_client_can_read_it() {
+        let response = HandshakeResponse {
+            user: Some("{\"name\":\"😀\"}".as_bytes()),
+            ..HandshakeResponse::default()
+        };
+        let body = response.encode(&HandshakeRequest::default());
+        assert_eq!(body, br#"{"code":200,"sys":{},"user":{"name":"\ud83d\ude00"}}"#);
     }
 }
