@@ -1,7 +1,7 @@
 //! `handlers/meta/chathost.d.luau` declares exactly what is registered, class by class.
 //!
-//! Names only: that the types and the sentences are true is for people to see. What is not registered by name, the
-//! fields of userdata and what `app.rpc` hands out, is listed here.
+//! Names only: that the types and the sentences are true is for people to see. The fields of userdata, which are not
+//! registered by name, are listed here.
 
 use chathost_core::{
     app::App,
@@ -18,14 +18,11 @@ use std::{
 const REFERENCE: &str = include_str!("../../../handlers/meta/chathost.d.luau");
 
 /// Class and name of what is there without being registered.
-const UNREGISTERED: [(&str, &str); 7] = [
+const UNREGISTERED: [(&str, &str); 4] = [
     ("Session", "id"),
     ("Session", "frontendId"),
     ("Session", "uid"),
     ("Channel", "name"),
-    ("RemoteMethod", "__call"),
-    ("RemoteMethod", "toServer"),
-    ("RemoteMethod", "notify"),
 ];
 
 type Classes = BTreeMap<String, BTreeSet<String>>;
