@@ -6,6 +6,7 @@
 
 mod channels;
 mod connector;
+mod handlers;
 mod rpc;
 mod session_service;
 mod sessions;

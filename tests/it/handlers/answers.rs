@@ -1,0 +1,125 @@
+//! Every way in which a handler answers, and every way in which it does not.
+
+use chathost_tests::{Client, Setup, within};
+use serde_json::{Value, json};
+
+async fn client(setup: Setup) -> (chathost_tests::Cluster, Client) {
+    let cluster = setup.fixture("answers").start().await;
+    let client = cluster.client("connector-1").await;
+    (cluster, client)
+}
+
+async fn ask(client: &mut Client, method: &str) -> Value {
+    client
+        .request(&format!("connector.labHandler.{method}"), json!({}))
+        .await
+}
+
+#[tokio::test]
+async fn answers() {
+    let (_cluster, mut client) = client(Setup::connector("")).await;
+    let unhandled = json!({ "code": 500 });
+    for (method, answer) in [
+        ("value", json!({ "a": 1 })),
+        ("text", json!("text")),
+        ("list", json!([1, "two", { "three": 3 }])),
+        ("no", json!(false)),
+        ("nothing", json!({})),
+        ("two", json!({ "first": true })),
+        // A raised table with a code is the answer; anything else is none of the client's business.
+        (
+            "raises",
+            json!({ "code": 404, "message": "not here", "more": [1, 2] }),
+        ),
+        ("raisesWithoutCode", unhandled.clone()),
+        ("raisesText", unhandled.clone()),
+        ("raisesNil", unhandled.clone()),
+        ("indexesNil", unhandled.clone()),
+        ("returnsFunction", unhandled.clone()),
+        ("returnsCircle", unhandled.clone()),
+        ("failsInCoroutine", unhandled.clone()),
+        // Pomelo's way.
+        ("next", json!({ "a": 1 })),
+        ("nextNothing", json!({})),
+        ("nextLater", json!({ "later": true })),
+        ("nextAfterWaiting", json!({ "waited": true })),
+        ("nextTwice", json!({ "n": 1 })),
+        ("nextError", unhandled.clone()),
+        ("nextErrorWithAnswer", json!({ "code": 500, "note": "failed" })),
+        ("nextErrorWithCode", json!({ "code": 418, "note": "failed" })),
+        ("nextErrorTable", json!({ "code": 409, "message": "taken" })),
+        ("throwsBeforeNext", unhandled.clone()),
+        ("returnsAndNext", json!({ "by": "next" })),
+        ("nosuch", unhandled),
+    ] {
+        assert_eq!(ask(&mut client, method).await, answer, "{method}");
+    }
+    assert_eq!(client.unasked(), [], "each is answered once");
+}
+
+/// No answer within the deadline is a 504; a session that waits for it waits alone.
+#[tokio::test]
+async fn deadline() {
+    let settings = json!({ "connector": { "script": { "deadlineSeconds": 1 } } });
+    let (cluster, mut other) = client(Setup::connector("").settings(&settings)).await;
+    let mut waiting = Vec::new();
+    for method in ["silent", "sleeps", "yieldsForEver"] {
+        let mut client = cluster.client("connector-1").await;
+        let id = client
+            .ask(&format!("connector.labHandler.{method}"), json!({}))
+            .await;
+        waiting.push((method, client, id));
+    }
+    assert_eq!(ask(&mut other, "value").await, json!({ "a": 1 }));
+    for (method, mut client, id) in waiting {
+        let answer = json!({ "code": 504, "message": "no answer within the time limit" });
+        assert_eq!(client.response(id).await, answer, "{method}");
+        // The session goes on.
+        assert_eq!(ask(&mut client, "value").await, json!({ "a": 1 }));
+    }
+}
+
+/// Whatever a script uses too much of, its call is a 503, and nobody else has any harm from it.
+#[tokio::test]
+async fn over_budget() {
+    let settings = json!({ "connector": { "script": { "callMs": 100, "memoryMb": 16 } } });
+    let (cluster, mut client) = client(Setup::connector("").settings(&settings)).await;
+    let mut other = cluster.client("connector-1").await;
+    for method in [
+        "loops",
+        "loopsProtected",
+        "loopsInCoroutine",
+        "eats",
+        "answersTooMuch",
+    ] {
+        let id = client
+            .ask(&format!("connector.labHandler.{method}"), json!({}))
+            .await;
+        let harmless = within("the others", ask(&mut other, "value")).await;
+        assert_eq!(harmless, json!({ "a": 1 }), "{method}");
+        let answer = json!({ "code": 503, "message": "the handler took more than it may" });
+        assert_eq!(client.response(id).await, answer, "{method}");
+        assert_eq!(ask(&mut client, "value").await, json!({ "a": 1 }));
+    }
+}
+
+/// A notify runs the handler and is never answered, whatever it comes to.
+#[tokio::test]
+async fn notifies() {
+    let (_cluster, mut client) = client(Setup::connector("")).await;
+    for method in [
+        "value",
+        "raises",
+        "raisesText",
+        "next",
+        "nextLater",
+        "nextError",
+        "nosuch",
+    ] {
+        client
+            .notify(&format!("connector.labHandler.{method}"), json!({}))
+            .await;
+    }
+    assert_eq!(ask(&mut client, "value").await, json!({ "a": 1 }));
+    assert_eq!(client.unasked(), []);
+}
