@@ -1,7 +1,7 @@
 //! The limit: what no chat server can do better. A bare epoll loop in a process of its own, which writes given bytes to
 //! given sockets, once each, and knows nothing of chats.
 //!
-//! A client first names its room in four bytes. Then whatever it sends is `length` in four bytes and a frame, which
+//! A client first names its room in four bytes, and gets [`WELCOME`]. Then whatever it sends is `length` in four bytes and a frame, which
 //! every socket of the room gets as it is, with one write. The bench starts it as a child ([`Limit::start`]), which ends
 //! when its standard input does.
 
@@ -63,6 +63,9 @@ pub(crate) fn trigger(frame: &[u8]) -> Vec<u8> {
     bytes.extend_from_slice(frame);
     bytes
 }
+
+/// A frame with a push that says nothing: who has it is in the room.
+const WELCOME: &[u8] = b"\x82\x06\x04\0\0\x02\x06\0";
 
 const LISTENER: u64 = u64::MAX;
 const STDIN: u64 = u64::MAX - 1;
@@ -151,6 +154,7 @@ fn read(number: usize, sockets: &mut [Socket], rooms: &mut HashMap<u32, Vec<usiz
             let room = u32::from_be_bytes(*room);
             socket.room = Some(room);
             rooms.entry(room).or_default().push(number);
+            socket.write(WELCOME);
             done = 4;
         }
         let members = socket.room.and_then(|room| rooms.get(&room));
@@ -208,5 +212,6 @@ mod tests {
         assert_eq!(frame(&bytes[7..]), Some((&b""[..], 4)));
         assert_eq!(frame(&bytes[..6]), None);
         assert_eq!(hello(258), [0, 0, 1, 2]);
+        assert_eq!(WELCOME, super::super::wire::served(b"\x06\0"));
     }
 }

@@ -154,6 +154,8 @@ impl Rooms {
         self.talking = true;
         self.due = now;
         self.later.clear();
+        // What never came in an earlier round is lost, and nobody waits for it now.
+        self.senders.iter_mut().for_each(|sender| sender.open.clear());
         if matches!(self.pace, Pace::Burst(_)) {
             self.later
                 .extend((0..self.senders.len()).map(|sender| (0, sender)));

@@ -1,16 +1,8 @@
 //! `join-storm`: many people enter one room, and leave it. In quarters, so that one sees whether a join gets dearer
 //! beyond the notices that those who are there already get.
 
-use crate::bench::{
-    Setting,
-    crowd::Crowd,
-    fleet::{Event, Fleet, Listener},
-    meter::Part,
-    options::BenchArgs,
-};
-use std::time::Duration;
-
-const PATIENCE: u64 = 5_000_000_000;
+use super::wait;
+use crate::bench::{Setting, crowd::Crowd, fleet::Fleet, meter::Part, options::BenchArgs};
 
 pub(crate) fn run(args: &BenchArgs, setting: &Setting) -> anyhow::Result<Vec<Part>> {
     let mut fleet = Fleet::new()?;
@@ -54,19 +46,6 @@ fn pairs(people: usize) -> u64 {
     people as u64 * people.saturating_sub(1) as u64 / 2
 }
 
-/// Waits for notices; how many there were.
-fn wait(fleet: &mut Fleet, wanted: u64, so_far: u64) -> anyhow::Result<u64> {
-    let mut notices = Notices(so_far);
-    let (mut last, mut before) = (fleet.now(), so_far);
-    while notices.0 < wanted && fleet.now() < last + PATIENCE {
-        fleet.turn(Duration::from_millis(50), &mut notices)?;
-        if notices.0 != before {
-            (last, before) = (fleet.now(), notices.0);
-        }
-    }
-    Ok(notices.0)
-}
-
 fn close(part: &mut Part, people: usize, expected: u64, notices: u64) {
     let each = part.cpu_per(people as u64);
     let of_notice = part.cpu_per(notices);
@@ -80,15 +59,5 @@ fn close(part: &mut Part, people: usize, expected: u64, notices: u64) {
     if let (Some(each), Some(of_notice)) = (each, of_notice) {
         part.note("CPU of each", each, "µs");
         part.note("CPU of each notice, all in", of_notice, "µs");
-    }
-}
-
-struct Notices(u64);
-
-impl Listener for Notices {
-    fn event(&mut self, _fleet: &mut Fleet, _connection: usize, _now: u64, event: Event<'_>) {
-        if matches!(event, Event::Push { .. }) {
-            self.0 += 1;
-        }
     }
 }

@@ -94,6 +94,7 @@ fn run(
             let connection = fleet.connect_bare(limit.address)?;
             fleet.send_bytes(connection, &limit::hello(room));
         }
+        super::wait(&mut fleet, rooms.rooms().count() as u64, 0)?;
         rooms.watch(Some(Process { pid: limit.pid() }));
         rooms.sample = Some(sample.unwrap_or_else(|| push(args.bytes)));
         talk.rooms.push(rooms);
