@@ -42,16 +42,38 @@ impl LuaHandlers {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
+
+    /// `app.lua` alone, for a type whose handlers are no scripts.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read_app(&self, server_type: &str) -> Result<Arc<dyn HandlerFactory>, LoadError> {
+        self.read_part(server_type, false)
+    }
+
+    /// Whether there are scripts for a type.
+    pub fn has(&self, server_type: &str) -> bool {
+        let file = self.root.join(format!("{server_type}.lua"));
+        file.is_file()
+            || ["handler", "remote"]
+                .iter()
+                .any(|part| self.root.join(server_type).join(part).is_dir())
+    }
+
+    fn read_part(&self, server_type: &str, scripts: bool) -> Result<Arc<dyn HandlerFactory>, LoadError> {
+        let snapshot = Arc::new(Snapshot::read(&self.root).map_err(refused)?);
+        Ok(Arc::new(LuaFactory {
+            server_type: server_type.to_owned(),
+            scripts,
+            snapshot,
+            hash: OnceLock::new(),
+        }))
+    }
 }
 
 impl HandlerSource for LuaHandlers {
     fn read(&self, server_type: &str) -> Result<Arc<dyn HandlerFactory>, LoadError> {
-        let snapshot = Arc::new(Snapshot::read(&self.root).map_err(refused)?);
-        Ok(Arc::new(LuaFactory {
-            server_type: server_type.to_owned(),
-            snapshot,
-            hash: OnceLock::new(),
-        }))
+        self.read_part(server_type, true)
     }
 }
 
@@ -59,6 +81,8 @@ impl HandlerSource for LuaHandlers {
 #[derive(Debug)]
 struct LuaFactory {
     server_type: String,
+    /// Whether more than `app.lua` is run.
+    scripts: bool,
     snapshot: Arc<Snapshot>,
     /// Of the files that it uses, which only loading them tells.
     hash: OnceLock<String>,
@@ -91,7 +115,12 @@ impl HandlerFactory for LuaFactory {
         })?;
         let vm = Rc::new(vm);
         context.set_vm(&vm);
-        let scripts = Rc::new(load::load(&vm, &self.snapshot, &self.server_type).map_err(refused)?);
+        let loaded = if self.scripts {
+            load::load(&vm, &self.snapshot, &self.server_type)
+        } else {
+            load::load_app(&vm, &self.snapshot)
+        };
+        let scripts = Rc::new(loaded.map_err(refused)?);
         let hash = self.hash.get_or_init(|| scripts.sources().to_string());
         context.set_scripts(&scripts, format!("{number}-{hash}"));
         let generation =
@@ -151,6 +180,10 @@ impl Handlers for LuaGeneration {
             let results = generation.watched(generation.clone().results(method, args)).await;
             results.map_err(|error| generation.refused(method, &error))
         })
+    }
+
+    fn knows(&self, module: &str, function: &str) -> bool {
+        self.0.context.named(module, function).is_some()
     }
 
     fn notice(

@@ -69,6 +69,22 @@ pub struct LoadError {
 /// # Errors
 /// Everything that is wrong with them, as far as it can be known at once.
 pub fn load(vm: &Vm, snapshot: &Arc<Snapshot>, server_type: &str) -> Result<Scripts, LoadError> {
+    run(vm, snapshot, |loader| loader.run(server_type))
+}
+
+/// Runs `app.lua` only: for a server type whose handlers are no scripts.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load_app(vm: &Vm, snapshot: &Arc<Snapshot>) -> Result<Scripts, LoadError> {
+    run(vm, snapshot, |loader| {
+        if snapshot.has("app.lua") {
+            loader.app();
+        }
+    })
+}
+
+fn run(vm: &Vm, snapshot: &Arc<Snapshot>, load: impl FnOnce(&mut Loader<'_>)) -> Result<Scripts, LoadError> {
     let limits = CallLimits {
         cpu: vm.limits().load,
         ..vm.limits().call
@@ -84,7 +100,7 @@ pub fn load(vm: &Vm, snapshot: &Arc<Snapshot>, server_type: &str) -> Result<Scri
         groups: Groups::default(),
         problems: Vec::new(),
     };
-    loader.run(server_type);
+    load(&mut loader);
     modules.close();
     let Loader { groups, problems, .. } = loader;
     if !problems.is_empty() {

@@ -4,7 +4,7 @@
 //! the files contain is the business of [`servers`] and [`settings`].
 
 use super::{
-    Cluster, ConfigErrors, LoadOptions, Master,
+    Cluster, ConfigErrors, LibrariesByType, LoadOptions, Master, handlers,
     nearest::nearest,
     node::{File, Node, Problems},
     section, servers, settings,
@@ -36,6 +36,11 @@ pub fn load(options: &LoadOptions) -> Result<Cluster, ConfigErrors> {
         let types: Vec<&str> = types.iter().map(|(name, _)| &**name).collect();
         host.read(node, &types, files.env, problems);
     });
+    let mut libraries = LibrariesByType::new();
+    files.read("handlers.json", &mut problems, |node, problems| {
+        let types: Vec<&str> = types.iter().map(|(name, _)| &**name).collect();
+        libraries = handlers::read(node, &types, problems);
+    });
     let warnings = problems.warnings()?;
     Ok(Cluster {
         env: options.env.clone(),
@@ -50,6 +55,7 @@ pub fn load(options: &LoadOptions) -> Result<Cluster, ConfigErrors> {
         log: host.log,
         stop: host.stop,
         handlers: host.handlers,
+        libraries,
         warnings,
         types,
         hosted: None,

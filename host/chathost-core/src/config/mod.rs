@@ -6,6 +6,7 @@
 //! nobody validates again.
 
 mod load;
+mod handlers;
 mod nearest;
 mod node;
 mod section;
@@ -13,6 +14,7 @@ mod servers;
 mod settings;
 
 pub use load::load;
+pub use handlers::{Libraries, LibrariesByType};
 pub use servers::ServerInfo;
 pub use settings::{
     ConnectorSettings, HandlerSettings, LimitSettings, LogSettings, OutboxPolicy, RpcSettings,
@@ -64,6 +66,8 @@ pub struct Cluster {
     pub stop: StopSettings,
     /// How handlers are replaced.
     pub handlers: HandlerSettings,
+    /// What `handlers.json` says: which types libraries serve.
+    pub libraries: LibrariesByType,
     /// What is odd and not wrong.
     pub warnings: Vec<String>,
     /// By type, in the order of the file.

@@ -6,12 +6,14 @@
 mod generation;
 mod listener;
 mod manifest;
+mod mixed;
 mod staging;
 mod swap;
 
 pub use generation::{Generation, MethodStats, Serving};
 pub use listener::{Event, Listener, ListenerFn};
 pub use manifest::{Kind, Manifest, Method, MethodId};
+pub use mixed::{Groups, MixedFactory};
 pub(crate) use staging::Staging;
 pub(crate) use swap::{Gate, Prepared};
 
@@ -84,6 +86,11 @@ pub trait Handlers: fmt::Debug {
 
     /// Answers another server: a remote's results as a JSON array.
     fn invoke(&self, method: MethodId, args: Bytes) -> LocalBoxFuture<'static, Result<Bytes, CallError>>;
+
+    /// Whether there is a function of this name in that module. Asked where several parts serve one type.
+    fn knows(&self, _module: &str, _function: &str) -> bool {
+        false
+    }
 
     /// Calls a named function of a module: what `session:on("closed", "onUserLeave")` means when it fires.
     fn notice(

@@ -36,7 +36,10 @@ impl Host {
                 web.port("port", &mut self.web.port);
             });
             host.group("log", |log| {
-                log.text("level", &mut self.log.level);
+                let cause = "has to be off, error, warn, info, debug or trace, or target=level, with commas between";
+                log.set("level", &mut self.log.level, cause, |node| {
+                    node.value::<String>().filter(|text| text.split(',').all(is_level))
+                });
                 size(log, "files", &mut self.log.files, 0, 1000);
             });
             host.group("handlers", |handlers| {
@@ -132,4 +135,9 @@ fn size(section: &mut Section<'_, '_>, key: &str, value: &mut usize, least: u32,
     let mut number = u32::try_from(*value).unwrap_or(u32::MAX);
     section.number(key, &mut number, least..=most);
     *value = usize::try_from(number).unwrap_or(usize::MAX);
+}
+
+fn is_level(filter: &str) -> bool {
+    let level = filter.rsplit('=').next().unwrap_or_default().trim();
+    ["off", "error", "warn", "info", "debug", "trace"].contains(&level)
 }
