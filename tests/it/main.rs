@@ -7,8 +7,11 @@
 mod channels;
 mod connector;
 mod handlers;
+mod house;
 mod rpc;
 mod session_service;
 mod sessions;
+mod start;
 mod steps;
+mod stop;
 mod swap;
