@@ -1,0 +1,54 @@
+//! A plugin that misbehaves in every way that safe Rust allows. For the host's tests.
+
+use chathost_plugin::{App, Error, Plugin, Result, Session, export_plugin};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn plugin(plugin: &mut Plugin) -> Result<()> {
+    // What a test wants of it, since it is the same library for all.
+    match plugin
+        .app()
+        .get::<String>("hostile")
+        .or_else(|| setting("HOSTILE"))
+        .as_deref()
+    {
+        Some("panic at load") => panic!("nobody expects this"),
+        Some("refuse") => return Err(Error::internal("not today")),
+        _ => {}
+    }
+    plugin.handler(
+        "hostileHandler.panic",
+        async |_: App, msg: Value, _: Session| -> Result<()> {
+            panic!("a handler panicked over {msg}");
+        },
+    );
+    plugin.handler(
+        "hostileHandler.panicLater",
+        async |app: App, _: Value, _: Session| -> Result<()> {
+            app.sleep(Duration::from_millis(1)).await;
+            panic!("a handler panicked after a while");
+        },
+    );
+    plugin.handler(
+        "hostileHandler.never",
+        async |_: App, _: Value, _: Session| -> Result<()> { std::future::pending().await },
+    );
+    plugin.handler("hostileHandler.ping", async |_: App, msg: Value, _: Session| {
+        Ok(json!({ "pong": msg["n"] }))
+    });
+    plugin.handler(
+        "hostileHandler.thread",
+        async |app: App, msg: Value, _: Session| {
+            let n = msg["n"].as_u64().unwrap_or_default();
+            let doubled = app.blocking(move || n * 2).await;
+            Ok(json!({ "doubled": doubled }))
+        },
+    );
+    Ok(())
+}
+
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+export_plugin!(plugin);
