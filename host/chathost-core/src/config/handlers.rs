@@ -40,7 +40,11 @@ pub(super) fn read(node: Node<'_>, types: &[&str], problems: &mut Problems) -> L
                     for (group, node) in section.rest() {
                         match node.value::<PathBuf>() {
                             Some(path) => drop(groups.insert(group, path)),
-                            None => section.problems.at(node, &group, "has to be the path of a library, \"plugins/….so\""),
+                            None => section.problems.at(
+                                node,
+                                &group,
+                                "has to be the path of a library, \"plugins/….so\"",
+                            ),
                         }
                     }
                 });

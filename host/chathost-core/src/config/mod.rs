@@ -5,16 +5,16 @@
 //! in a folder named after one. Everything that is wrong is found at once, and said with file and line. After [`load`]
 //! nobody validates again.
 
-mod load;
 mod handlers;
+mod load;
 mod nearest;
 mod node;
 mod section;
 mod servers;
 mod settings;
 
-pub use load::load;
 pub use handlers::{Libraries, LibrariesByType};
+pub use load::load;
 pub use servers::ServerInfo;
 pub use settings::{
     ConnectorSettings, HandlerSettings, LimitSettings, LogSettings, OutboxPolicy, RpcSettings,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{app::App, config::OutboxPolicy, error::Reply};
 use bytes::Bytes;
-use pomelo_protocol::PackageKind;
+use pomelo_protocol::{PackageKind, text};
 use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
@@ -156,14 +156,11 @@ impl Connection {
         app.sessions.remove(app, sid, kick.unwrap_or(reason.as_str()));
         if let (Some(kick), State::Working | State::WaitAck) = (kick, self.state.get()) {
             let body = serde_json::json!({ "reason": kick }).to_string();
-            self.send_package(app, PackageKind::Kick, body.as_bytes());
+            self.send_package(app, PackageKind::Kick, &text::escape_astral(body.as_bytes()));
         }
-        if let Some(farewell) = self
-            .wire
-            .borrow()
-            .farewell()
-            .filter(|_| self.state.get() != State::Opening)
-        {
+        // A client that said good-bye has been answered by tungstenite.
+        let silent = self.state.get() == State::Opening || reason == CloseReason::ClientClosed;
+        if let Some(farewell) = self.wire.borrow().farewell().filter(|_| !silent) {
             self.enqueue(app, Frame::kept(farewell));
         }
         self.closing.set(Some(reason));
@@ -198,6 +195,11 @@ impl Connection {
             app.outgoing.mark(self.clone());
             app.turn.mark();
         }
+    }
+
+    /// WebSocket's own answers. A client that pings and does not read gets the newest pong, not all of them.
+    pub(super) fn write_control(self: &Rc<Self>, app: &App, bytes: &[u8]) {
+        self.enqueue(app, Frame::control(Bytes::copy_from_slice(bytes)));
     }
 
     pub(super) fn write_bytes(self: &Rc<Self>, app: &App, bytes: &[u8]) {

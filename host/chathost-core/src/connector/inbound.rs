@@ -16,14 +16,29 @@ pub(super) fn package(app: &Rc<App>, session: &Rc<Session>, package: Package) {
     if connection.closing.get().is_some() {
         return;
     }
+    let Some(within_rate) = counted(app, connection) else {
+        return;
+    };
     match (package.kind, connection.state.get()) {
         (PackageKind::Handshake, State::Inited) => handshake::answer(app, session, &package.body),
         (PackageKind::HandshakeAck, State::WaitAck) => begin(app, connection),
-        (PackageKind::Heartbeat, State::Working) => heartbeat(app, connection),
-        (PackageKind::Data, State::Working) => data(app, session, package.body),
+        (PackageKind::Heartbeat, State::Working) if within_rate => heartbeat(app, connection),
+        (PackageKind::Data, State::Working) => data(app, session, package.body, within_rate),
         // The server's own word.
         (PackageKind::Kick, _) => connection.close(app, CloseReason::Malformed, None),
         _ => {}
+    }
+}
+
+/// Counts what a client sends, ignored or not, against its rate. `None`: it was too much, and the connection is closed.
+pub(super) fn counted(app: &Rc<App>, connection: &Rc<Connection>) -> Option<bool> {
+    match connection.rate(app) {
+        Rate::Fine => Some(true),
+        Rate::Over => Some(false),
+        Rate::Flood => {
+            connection.close(app, CloseReason::TooManyMessages, None);
+            None
+        }
     }
 }
 
@@ -40,11 +55,6 @@ fn begin(app: &Rc<App>, connection: &Rc<Connection>) {
 
 /// Answered at once; only heartbeats restart the clock.
 fn heartbeat(app: &Rc<App>, connection: &Rc<Connection>) {
-    match connection.rate(app) {
-        Rate::Fine => {}
-        Rate::Over => return,
-        Rate::Flood => return connection.close(app, CloseReason::TooManyMessages, None),
-    }
     if app.settings.connector.heartbeat.is_some() {
         connection
             .deadline
@@ -53,12 +63,8 @@ fn heartbeat(app: &Rc<App>, connection: &Rc<Connection>) {
     }
 }
 
-fn data(app: &Rc<App>, session: &Rc<Session>, body: Bytes) {
+fn data(app: &Rc<App>, session: &Rc<Session>, body: Bytes, within_rate: bool) {
     let connection = session.connection();
-    let rate = connection.rate(app);
-    if rate == Rate::Flood {
-        return connection.close(app, CloseReason::TooManyMessages, None);
-    }
     let message = match Message::decode(body) {
         Ok(message) => message,
         Err(error) => {
@@ -72,7 +78,7 @@ fn data(app: &Rc<App>, session: &Rc<Session>, body: Bytes) {
         MessageKind::Notify | MessageKind::Push => None,
         MessageKind::Response => return,
     };
-    if rate == Rate::Over {
+    if !within_rate {
         return connection.respond(
             app,
             request,
@@ -89,7 +95,7 @@ fn data(app: &Rc<App>, session: &Rc<Session>, body: Bytes) {
     match wire.decode_body(route.as_str(), message.body) {
         Ok(body) => dispatch::message(app, session, request, route, body),
         Err(error) => {
-            tracing::warn!(sid = session.id, %route, %error, "a message does not fit clientProtos.json");
+            tracing::debug!(sid = session.id, %route, %error, "a message does not fit clientProtos.json");
             connection.respond(app, request, route.as_str(), &Reply::unhandled());
         }
     }

@@ -21,6 +21,8 @@ enum Class {
     Latest(Arc<str>),
     /// A response or a control package: never dropped.
     Kept,
+    /// WebSocket's own: of several in a row the newest is enough.
+    Control,
 }
 
 impl Frame {
@@ -39,14 +41,29 @@ impl Frame {
             class: Class::Kept,
         }
     }
+
+    /// A pong, or the answer to a close.
+    pub fn control(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            class: Class::Control,
+        }
+    }
+
+    fn cost(&self) -> usize {
+        self.bytes.len() + OVERHEAD
+    }
 }
+
+/// What a queued frame costs beside its bytes: its place in the queue, and its share of the allocation.
+const OVERHEAD: usize = 64;
 
 /// The queue.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     frames: VecDeque<Frame>,
-    /// Bytes in `frames`, those already written of the first one included.
-    bytes: usize,
+    /// What `frames` cost, those bytes already written of the first one included.
+    cost: usize,
     /// Bytes of the first frame that are written. A frame that has begun is never dropped.
     begun: usize,
 }
@@ -54,10 +71,19 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// Appends a frame, or gives it back if it does not fit. Alone any frame fits, or a large one never would.
     pub(crate) fn push(&mut self, frame: Frame, limit: usize) -> Result<(), Frame> {
-        if self.bytes + frame.bytes.len() > limit && !self.frames.is_empty() {
+        let begun = self.begun > 0 && self.frames.len() == 1;
+        if frame.class == Class::Control
+            && !begun
+            && let Some(last) = self.frames.back_mut().filter(|last| last.class == Class::Control)
+        {
+            self.cost = self.cost - last.cost() + frame.cost();
+            *last = frame;
+            return Ok(());
+        }
+        if self.cost + frame.cost() > limit && !self.frames.is_empty() {
             return Err(frame);
         }
-        self.bytes += frame.bytes.len();
+        self.cost += frame.cost();
         self.frames.push_back(frame);
         Ok(())
     }
@@ -65,7 +91,8 @@ impl Outbox {
     /// Makes room for a frame by dropping pushes: older ones of its route if only the newest counts, and with
     /// `oldest_first` any, the oldest first.
     pub(crate) fn make_room(&mut self, frame: &Frame, limit: usize, oldest_first: bool) {
-        let mut excess = (self.bytes + frame.bytes.len()).saturating_sub(limit);
+        // A quarter more than needed, so that a client that stays behind does not cost a search for every push.
+        let mut excess = (self.cost + frame.cost()).saturating_sub(limit - limit / 4);
         let keep_first = usize::from(self.begun > 0);
         let mut place = 0;
         self.frames.retain(|old| {
@@ -73,13 +100,13 @@ impl Outbox {
             let droppable = match (&old.class, &frame.class) {
                 (Class::Latest(old), Class::Latest(new)) => old == new,
                 (Class::Push | Class::Latest(_), _) => oldest_first && excess > 0,
-                (Class::Kept, _) => false,
+                (Class::Kept | Class::Control, _) => false,
             };
             if place <= keep_first || !droppable {
                 return true;
             }
-            excess = excess.saturating_sub(old.bytes.len());
-            self.bytes -= old.bytes.len();
+            excess = excess.saturating_sub(old.cost());
+            self.cost -= old.cost();
             false
         });
     }
@@ -120,7 +147,7 @@ impl Outbox {
             .filter(|&len| len <= count)
         {
             count -= first;
-            self.bytes -= first;
+            self.cost -= first + OVERHEAD;
             self.frames.pop_front();
         }
         self.begun = count;
@@ -135,6 +162,9 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a frame of four bytes costs.
+    const FRAME: usize = 4 + OVERHEAD;
 
     fn push(text: &'static str) -> Frame {
         Frame::push(Bytes::from_static(text.as_bytes()), None)
@@ -155,7 +185,7 @@ mod tests {
     fn gathers_and_survives_partial_writes() {
         let mut outbox = Outbox::default();
         for text in ["abc", "def", "ghi", "a long frame"] {
-            outbox.push(push(text), 100).unwrap();
+            outbox.push(push(text), 1000).unwrap();
         }
         let mut scratch = Vec::new();
         assert_eq!(
@@ -165,7 +195,7 @@ mod tests {
         outbox.written(4);
         assert_eq!(drain(&mut outbox), "efghia long frame");
         assert!(outbox.is_empty());
-        assert_eq!(outbox.bytes, 0);
+        assert_eq!(outbox.cost, 0);
     }
 
     #[test]
@@ -184,16 +214,16 @@ mod tests {
             push("2222"),
             push("3333"),
         ] {
-            outbox.push(frame, 16).unwrap();
+            outbox.push(frame, 4 * FRAME).unwrap();
         }
         outbox.written(2);
         let new = push("4444");
-        outbox.make_room(&new, 16, true);
-        outbox.push(new, 16).unwrap();
+        outbox.make_room(&new, 4 * FRAME, true);
+        outbox.push(new, 4 * FRAME).unwrap();
         assert_eq!(
             drain(&mut outbox),
-            "11kept33334444",
-            "the frame that has begun stays whole"
+            "11kept4444",
+            "the frame that has begun stays whole, and there is room for more"
         );
     }
 
@@ -201,10 +231,29 @@ mod tests {
     fn keeps_the_newest_of_a_route() {
         let at = |text: &'static str| Frame::push(Bytes::from_static(text.as_bytes()), Some("onMove".into()));
         let mut outbox = Outbox::default();
-        outbox.push(push("chat"), 8).unwrap();
-        outbox.push(at("mov1"), 8).unwrap();
-        outbox.make_room(&at("mov2"), 8, false);
-        outbox.push(at("mov2"), 8).unwrap();
+        outbox.push(push("chat"), 2 * FRAME).unwrap();
+        outbox.push(at("mov1"), 2 * FRAME).unwrap();
+        outbox.make_room(&at("mov2"), 2 * FRAME, false);
+        outbox.push(at("mov2"), 2 * FRAME).unwrap();
         assert_eq!(drain(&mut outbox), "chatmov2");
+    }
+
+    #[test]
+    fn one_pong_is_enough() {
+        let control = |text: &'static str| Frame::control(Bytes::from_static(text.as_bytes()));
+        let mut outbox = Outbox::default();
+        for frame in [
+            control("p1"),
+            control("p2"),
+            push("chat"),
+            control("p3"),
+            control("p4"),
+        ] {
+            outbox.push(frame, 3 * FRAME).unwrap();
+        }
+        outbox.written(1);
+        outbox.push(control("p5"), 3 * FRAME).unwrap();
+        assert_eq!(drain(&mut outbox), "2chatp5");
+        assert_eq!(outbox.cost, 0);
     }
 }

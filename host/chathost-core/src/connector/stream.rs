@@ -47,6 +47,8 @@ pub(super) enum Event {
     WebSocket(Vec<u8>),
     /// It turned out to be raw TCP.
     Tcp,
+    /// A ping, a pong or a close of WebSocket's own. tungstenite has seen to it.
+    Control,
     /// One package.
     Package(Package),
 }
@@ -77,12 +79,14 @@ impl From<Error> for Broken {
 }
 
 impl Inflow {
-    /// Takes bytes from the socket and tells `on` what they mean, in order. `control` gets what WebSocket itself wants
+    /// Takes bytes from the socket and tells `on` what they mean, in order. A package's body may have `max_body` bytes
+    /// at that moment, and never more than `most`. `control` gets what WebSocket itself wants
     /// to answer: pong, close.
     pub(super) fn feed(
         &mut self,
         mut input: &[u8],
-        max_body: usize,
+        most: usize,
+        max_body: impl Fn() -> usize,
         mut control: impl FnMut(&[u8]),
         mut on: impl FnMut(Event),
     ) -> Result<(), Broken> {
@@ -99,23 +103,26 @@ impl Inflow {
         }
         if let Self::Upgrading(request) = self {
             request.extend_from_slice(input);
-            input = &[];
-            let Some(response) = upgrade(request)? else {
+            let Some((length, response)) = upgrade(request)? else {
                 return Ok(());
             };
+            // A client that does not wait for the answer.
+            input = input
+                .get(input.len() - (request.len() - length)..)
+                .unwrap_or_default();
             let config = WebSocketConfig::default()
                 .read_buffer_size(WEBSOCKET_BUFFER)
                 .write_buffer_size(0)
-                .max_message_size(Some(max_body + 4))
-                .max_frame_size(Some(max_body + 4));
+                .max_message_size(Some(most + 4))
+                .max_frame_size(Some(most + 4));
             *self = Self::WebSocket(Box::new(WebSocketContext::new(Role::Server, Some(config))));
             on(Event::WebSocket(response));
         }
         match self {
-            Self::WebSocket(context) => frames(context, input, max_body, &mut control, &mut on),
+            Self::WebSocket(context) => frames(context, input, &max_body, &mut control, &mut on),
             Self::Tcp(buffer) => {
                 buffer.extend_from_slice(input);
-                while let Some(package) = Package::decode(buffer, max_body)? {
+                while let Some(package) = Package::decode(buffer, max_body())? {
                     on(Event::Package(package));
                 }
                 if buffer.is_empty() {
@@ -128,33 +135,34 @@ impl Inflow {
     }
 }
 
-/// The response to a WebSocket upgrade; `None` while the request is not whole.
-fn upgrade(request: &[u8]) -> Result<Option<Vec<u8>>, Broken> {
+/// The length of a WebSocket upgrade and the response to it; `None` while the request is not whole.
+fn upgrade(request: &[u8]) -> Result<Option<(usize, Vec<u8>)>, Broken> {
     let refused = |_| Broken {
         reason: CloseReason::Malformed,
         last_words: UPGRADE_REQUIRED.to_vec(),
     };
-    let Some((length, parsed)) = Request::try_parse(request).map_err(refused)? else {
+    // Parsed once, however many pieces it comes in.
+    if !request.windows(4).any(|end| end == b"\r\n\r\n") {
         return if request.len() > MAX_UPGRADE {
             Err(CloseReason::Malformed.into())
         } else {
             Ok(None)
         };
-    };
-    // A client may not speak before it has the answer.
-    if length < request.len() {
-        return Err(CloseReason::Malformed.into());
     }
+    let parsed = Request::try_parse(request).map_err(refused)?;
+    let (length, parsed) = parsed
+        .filter(|(length, _)| *length <= MAX_UPGRADE)
+        .ok_or(CloseReason::Malformed)?;
     let response = create_response(&parsed).map_err(refused)?;
     let mut bytes = Vec::with_capacity(160);
     write_response(&mut bytes, &response).map_err(refused)?;
-    Ok(Some(bytes))
+    Ok(Some((length, bytes)))
 }
 
 fn frames(
     context: &mut WebSocketContext,
     input: &[u8],
-    max_body: usize,
+    max_body: &impl Fn() -> usize,
     control: &mut impl FnMut(&[u8]),
     on: &mut impl FnMut(Event),
 ) -> Result<(), Broken> {
@@ -164,7 +172,10 @@ fn frames(
             Ok(tungstenite::Message::Binary(payload)) => payload,
             // The original takes a text message for its bytes.
             Ok(tungstenite::Message::Text(text)) => text.into(),
-            Ok(_) => continue,
+            Ok(_) => {
+                on(Event::Control);
+                continue;
+            }
             Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed) => {
                 return Err(CloseReason::ClientClosed.into());
@@ -175,7 +186,7 @@ fn frames(
         if payload.is_empty() {
             return Err(CloseReason::Malformed.into());
         }
-        while let Some(package) = Package::decode_frame(&mut payload, max_body)? {
+        while let Some(package) = Package::decode_frame(&mut payload, max_body())? {
             on(Event::Package(package));
         }
     }

@@ -20,6 +20,12 @@ use tokio::{
 /// How long a closing connection may take to send what is left and to be closed by the client.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
+/// Bytes of a client that are read and ignored after its connection was closed.
+const IGNORED: usize = 64 * 1024;
+
+/// A body before the client has shaken hands; the handshake is one. Its JSON costs a hundred times its length.
+const MAX_STRANGER: usize = 16 * 1024;
+
 /// Runs a connection from its first byte to its last.
 pub(super) async fn run(app: Rc<App>, session: Rc<Session>) {
     let connection = session.connection().clone();
@@ -109,14 +115,24 @@ fn feed(app: &Rc<App>, session: &Rc<Session>, inflow: &mut Inflow, bytes: &[u8])
                 .set(Instant::now() + app.settings.connector.silence(&app.settings.limits));
         }
     }
-    let max_body = app.settings.limits.package_bytes;
-    let control = |bytes: &[u8]| connection.write_bytes(app, bytes);
-    let fed = inflow.feed(bytes, max_body, control, |event| match event {
+    let most = app.settings.limits.package_bytes;
+    let max_body = || {
+        if connection.state.get() == State::Working {
+            most
+        } else {
+            most.min(MAX_STRANGER)
+        }
+    };
+    let control = |bytes: &[u8]| connection.write_control(app, bytes);
+    let fed = inflow.feed(bytes, most, max_body, control, |event| match event {
         Event::WebSocket(response) => {
             open(app, connection, Framing::WebSocket);
             connection.write_bytes(app, &response);
         }
         Event::Tcp => open(app, connection, Framing::Tcp),
+        Event::Control => {
+            inbound::counted(app, connection);
+        }
         Event::Package(package) => inbound::package(app, session, package),
     });
     if let Err(Broken { reason, last_words }) = fed {
@@ -176,13 +192,19 @@ async fn say_goodbye(app: &Rc<App>, connection: &Connection) {
         }
     }
     drop(SockRef::from(&connection.stream).shutdown(Shutdown::Write));
-    let mut ignored = [0; 256];
+    // What it still had under way. Who goes on talking after that is cut off.
+    let mut patience = IGNORED;
     while connection.stream.readable().await.is_ok() {
-        match connection.stream.try_read(&mut ignored) {
+        let mut buffer = app.outgoing.take_read_buffer();
+        let read = connection.stream.try_read(&mut buffer);
+        app.outgoing.give_read_buffer(buffer);
+        match read {
             Ok(0) => return,
-            Ok(_) => {}
+            Ok(count) if count < patience => patience -= count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return,
+            Ok(_) | Err(_) => return,
         }
+        // Nothing here waits if the client is fast enough; others and the time limit have to get their turn.
+        tokio::task::yield_now().await;
     }
 }

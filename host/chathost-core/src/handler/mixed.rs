@@ -2,9 +2,7 @@
 //!
 //! Each part has its own filters, state and tests; a global filter of any part is in front of every message.
 
-use super::{
-    GlobalRequest, HandlerFactory, Handlers, LoadError, Manifest, MethodId, Request,
-};
+use super::{GlobalRequest, HandlerFactory, Handlers, LoadError, Manifest, MethodId, Request};
 use crate::{
     app::App,
     error::{CallError, Reply},
@@ -56,7 +54,11 @@ impl HandlerFactory for MixedFactory {
         if !problems.is_empty() {
             return Err(LoadError { problems });
         }
-        let named = |group: &str| self.parts.iter().any(|(_, groups)| *groups == Groups::Only(group.to_owned()));
+        let named = |group: &str| {
+            self.parts
+                .iter()
+                .any(|(_, groups)| *groups == Groups::Only(group.to_owned()))
+        };
         let mut methods = Vec::new();
         let mut origins = Vec::new();
         for (place, (part, (_, groups))) in parts.iter().zip(&self.parts).enumerate() {
@@ -72,7 +74,12 @@ impl HandlerFactory for MixedFactory {
                 }
             }
             if let (Groups::Only(group), true) = (groups, methods.len() == before) {
-                let known: Vec<&str> = part.manifest().methods().iter().map(|method| method.group.as_str()).collect();
+                let known: Vec<&str> = part
+                    .manifest()
+                    .methods()
+                    .iter()
+                    .map(|method| method.group.as_str())
+                    .collect();
                 problems.push(format!(
                     "handlers.json: {}: the library has no group {group}; it has {}",
                     app.server_type(),
@@ -83,7 +90,11 @@ impl HandlerFactory for MixedFactory {
         if !problems.is_empty() {
             return Err(LoadError { problems });
         }
-        Ok(Rc::new(Mixed { manifest: Manifest::new(app.server_type(), methods), origins, parts: parts.into() }))
+        Ok(Rc::new(Mixed {
+            manifest: Manifest::new(app.server_type(), methods),
+            origins,
+            parts: parts.into(),
+        }))
     }
 }
 
@@ -108,7 +119,9 @@ impl Handlers for Mixed {
     }
 
     fn handle(&self, mut request: Request) -> LocalBoxFuture<'static, Reply> {
-        let Some((part, id)) = self.origin(request.method) else { return Box::pin(async { Reply::unhandled() }) };
+        let Some((part, id)) = self.origin(request.method) else {
+            return Box::pin(async { Reply::unhandled() });
+        };
         request.method = id;
         part.handle(request)
     }
@@ -131,7 +144,11 @@ impl Handlers for Mixed {
         session: Rc<BackendSession>,
         reason: &str,
     ) -> LocalBoxFuture<'static, ()> {
-        let part = self.parts.iter().find(|part| part.knows(module, function)).or_else(|| self.parts.first());
+        let part = self
+            .parts
+            .iter()
+            .find(|part| part.knows(module, function))
+            .or_else(|| self.parts.first());
         match part {
             Some(part) => part.notice(module, function, session, reason),
             None => Box::pin(async {}),
@@ -147,17 +164,29 @@ impl Handlers for Mixed {
         let mut states = Vec::new();
         for part in self.parts.iter() {
             let state = part.export_state()?;
-            states.push(state.map(|state| serde_json::from_slice::<Value>(&state)).transpose().map_err(broken)?);
+            states.push(
+                state
+                    .map(|state| serde_json::from_slice::<Value>(&state))
+                    .transpose()
+                    .map_err(broken)?,
+            );
         }
         if states.iter().all(Option::is_none) {
             return Ok(None);
         }
-        serde_json::to_vec(&states).map(|state| Some(state.into())).map_err(broken)
+        serde_json::to_vec(&states)
+            .map(|state| Some(state.into()))
+            .map_err(broken)
     }
 
     fn import_state(&self, state: Bytes) -> Result<(), LoadError> {
         let states: Vec<Value> = serde_json::from_slice(&state).unwrap_or_default();
-        for (part, state) in self.parts.iter().zip(states).filter(|(_, state)| !state.is_null()) {
+        for (part, state) in self
+            .parts
+            .iter()
+            .zip(states)
+            .filter(|(_, state)| !state.is_null())
+        {
             part.import_state(state.to_string().into())?;
         }
         Ok(())
@@ -176,7 +205,10 @@ impl Handlers for Mixed {
     }
 
     fn memory(&self) -> Option<(usize, usize)> {
-        self.parts.iter().filter_map(|part| part.memory()).reduce(|(a, b), (c, d)| (a + c, b + d))
+        self.parts
+            .iter()
+            .filter_map(|part| part.memory())
+            .reduce(|(a, b), (c, d)| (a + c, b + d))
     }
 
     fn has_global_filters(&self) -> bool {
@@ -204,5 +236,7 @@ impl Handlers for Mixed {
 }
 
 fn broken(error: serde_json::Error) -> LoadError {
-    LoadError { problems: vec![format!("exportState: {error}")] }
+    LoadError {
+        problems: vec![format!("exportState: {error}")],
+    }
 }

@@ -36,9 +36,11 @@ impl Host {
                 web.port("port", &mut self.web.port);
             });
             host.group("log", |log| {
-                let cause = "has to be off, error, warn, info, debug or trace, or target=level, with commas between";
+                let cause =
+                    "has to be off, error, warn, info, debug or trace, or target=level, with commas between";
                 log.set("level", &mut self.log.level, cause, |node| {
-                    node.value::<String>().filter(|text| text.split(',').all(is_level))
+                    node.value::<String>()
+                        .filter(|text| text.split(',').all(is_level))
                 });
                 size(log, "files", &mut self.log.files, 0, 1000);
             });
@@ -96,7 +98,13 @@ impl TypeSettings {
             script.number("deadlineSeconds", &mut self.script.deadline_seconds, 1..=3600);
             script.number("memoryMb", &mut self.script.memory_mb, 1..=65_536);
             script.number("loadMs", &mut self.script.load_ms, 10..=60_000);
-            size(script, "responseBytes", &mut self.script.response_bytes, 64, 0xff_ffff);
+            size(
+                script,
+                "responseBytes",
+                &mut self.script.response_bytes,
+                64,
+                0xff_ffff,
+            );
             script.number("pushes", &mut self.script.pushes, 1..=1_000_000);
             script.number("rpcCalls", &mut self.script.rpc_calls, 1..=1_000_000);
             script.number("timers", &mut self.script.timers, 1..=1_000_000);

@@ -309,7 +309,7 @@ fn settings() {
         ),
         (
             "{\"log\": {\"level\": \"\"}}",
-            "1: log.level: has to be a string that is not empty, not \"\"",
+            "1: log.level: has to be off, error, warn, info, debug or trace, or target=level, with commas between, not \"\"",
         ),
         (
             "{\"stop\": {\"graceSeconds\": 601}}",
@@ -338,7 +338,9 @@ fn protos() {
     told(
         "clientProtos.json",
         "{\n\"a.b.c\": 5}",
-        &["clientProtos.json:2: a.b.c: not an object of fields"],
+        &[
+            "clientProtos.json:2: a.b.c: not an object of fields: invalid type: integer `5`, expected an object at line 1 column 1",
+        ],
     );
     told(
         "clientProtos.json",
