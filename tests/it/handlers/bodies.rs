@@ -25,6 +25,11 @@ function labHandler.spreadNext(a, b, session, next)
   next(nil, { a = a, b = b, sid = session.id })
 end
 
+--- Declares what handlers declare, and gets less of an empty array.
+function labHandler.usual(msg, session)
+  return { second = session == nil }
+end
+
 function labHandler.count(...)
   return { count = select("#", ...) }
 end
@@ -101,6 +106,8 @@ async fn arrays_are_spread() {
         let answer = client.request(&route, json!([null, "b"])).await;
         assert_eq!(answer, json!({ "b": "b", "sid": 1 }), "{method}");
     }
+    let answer = client.request("connector.labHandler.usual", json!([])).await;
+    assert_eq!(answer, json!({ "second": true }), "it does not wait for `next`");
     for (body, count) in [
         (json!([]), 1),
         (json!([1]), 2),

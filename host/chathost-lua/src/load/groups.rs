@@ -44,9 +44,10 @@ pub struct Method {
 
 impl Method {
     /// Whether it answers through `next(err, resp)` instead of its return value: a handler that declares one parameter
-    /// more than the session and the `values` in front of it: the message, or what is in it if the body is an array.
+    /// more than the session and the `values` in front of it: the message, or what is in it if the body is an array. An
+    /// empty one counts as one value: a client that sends it must not make `handler(msg, session)` wait for ever.
     pub fn takes_next(&self, values: usize) -> bool {
-        self.kind == Kind::Handler && self.parameters > values + 1
+        self.kind == Kind::Handler && self.parameters > values.max(1) + 1
     }
 }
 
