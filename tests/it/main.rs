@@ -6,6 +6,8 @@
 
 mod channels;
 mod connector;
+mod crowd;
+mod demo;
 mod handlers;
 mod house;
 mod rpc;
