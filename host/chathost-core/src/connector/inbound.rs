@@ -16,12 +16,15 @@ pub(super) fn package(app: &Rc<App>, session: &Rc<Session>, package: Package) {
     if connection.closing.get().is_some() {
         return;
     }
+    match (package.kind, connection.state.get()) {
+        (PackageKind::Handshake, State::Inited) => return handshake::answer(app, session, &package.body),
+        (PackageKind::HandshakeAck, State::WaitAck) => return begin(app, connection),
+        _ => {}
+    }
     let Some(within_rate) = counted(app, connection) else {
         return;
     };
     match (package.kind, connection.state.get()) {
-        (PackageKind::Handshake, State::Inited) => handshake::answer(app, session, &package.body),
-        (PackageKind::HandshakeAck, State::WaitAck) => begin(app, connection),
         (PackageKind::Heartbeat, State::Working) if within_rate => heartbeat(app, connection),
         (PackageKind::Data, State::Working) => data(app, session, package.body, within_rate),
         // The server's own word.
