@@ -6,14 +6,10 @@ use std::time::Duration;
 
 fn plugin(plugin: &mut Plugin) -> Result<()> {
     // What a test wants of it, since it is the same library for all.
-    match plugin
-        .app()
-        .get::<String>("hostile")
-        .or_else(|| setting("HOSTILE"))
-        .as_deref()
-    {
+    match plugin.app().get::<String>("hostile").as_deref() {
         Some("panic at load") => panic!("nobody expects this"),
         Some("refuse") => return Err(Error::internal("not today")),
+        Some("fail its test") => plugin.selftest(|_| Err(Error::internal("it does not work"))),
         _ => {}
     }
     plugin.handler(
@@ -45,10 +41,6 @@ fn plugin(plugin: &mut Plugin) -> Result<()> {
         },
     );
     Ok(())
-}
-
-fn setting(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 export_plugin!(plugin);
