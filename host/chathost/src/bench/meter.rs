@@ -166,6 +166,14 @@ impl Part {
         self.more.push((name.into(), value, unit));
     }
 
+    /// As [`Part::note`]; of several the largest counts.
+    pub(crate) fn note_most(&mut self, name: &str, value: f64, unit: &'static str) {
+        match self.more.iter_mut().find(|(known, ..)| known == name) {
+            Some((_, most, _)) => *most = most.max(value),
+            None => self.note(name, value, unit),
+        }
+    }
+
     /// CPU time of the server for each of `count`, in microseconds.
     pub(crate) fn cpu_per(&self, count: u64) -> Option<f64> {
         let cpu = self.usage.cpu().filter(|_| count > 0)?;

@@ -107,7 +107,7 @@ pub(crate) struct BenchArgs {
     /// swap: what goes on meanwhile: latency, fanout or mixed
     #[arg(long, value_enum, default_value = "latency")]
     pub(crate) during: Scenario,
-    /// swap: a handler file that gets another last line before each swap, and its own back in the end
+    /// swap: a handler file of the host (--servers, -d) that gets another last line before each swap, and has its own again in the end
     #[arg(long, value_name = "FILE")]
     pub(crate) touch: Option<PathBuf>,
     /// swap: milliseconds between two swaps

@@ -405,7 +405,9 @@ impl Talk {
             if !rooms.talking && (rooms.part.meter.lost() == 0 || silent) {
                 let drained = (now.saturating_sub(end)) as f64 / 1e6;
                 if !matches!(rooms.pace, Pace::Burst(_)) {
-                    rooms.part.note("drained after the end in", drained, "ms");
+                    rooms
+                        .part
+                        .note_most("delivered after the end of a round, within", drained, "ms");
                 }
                 rooms.part.end(&mark, fleet, rooms.process);
                 return Ok(());
