@@ -14,6 +14,7 @@
 //! ```
 
 pub mod admin;
+mod handlers;
 pub mod keeper;
 pub mod logging;
 pub mod watch;
@@ -23,18 +24,12 @@ pub use chathost_core::host::StartError;
 use chathost_core::{
     config::{self, Cluster, LoadOptions},
     envelope::ServerId,
-    handler::HandlerSource,
     host::Host,
 };
-use chathost_lua::LuaHandlers;
 use chathost_web::Page;
+use handlers::ProjectHandlers;
 use keeper::Handle;
-use std::{
-    io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
@@ -108,7 +103,8 @@ impl Instance {
     /// Everything that keeps it from running. Nothing is left behind.
     pub async fn start(cluster: Cluster) -> Result<Self, StartError> {
         let page = listen_for_page(&cluster).await?;
-        let host = Host::start(cluster, handlers_of(&page.base)).await?;
+        let handlers = Arc::new(ProjectHandlers::new(&cluster));
+        let host = Host::start(cluster, handlers).await?;
         let (page, cluster) = (page.serve(host.cluster()), host.cluster().clone());
         let (host, lost) = keeper::keep(host);
         Ok(Self {
@@ -160,13 +156,8 @@ impl Instance {
 /// # Errors
 /// Everything that is wrong.
 pub async fn check(cluster: Cluster) -> Result<(), StartError> {
-    let handlers = handlers_of(&cluster.base);
+    let handlers = Arc::new(ProjectHandlers::new(&cluster));
     Host::check(cluster, handlers).await
-}
-
-/// What serves the server types: scripts below `handlers/`.
-fn handlers_of(base: &Path) -> Arc<dyn HandlerSource> {
-    Arc::new(LuaHandlers::new(base.join("handlers")))
 }
 
 /// The page's port is taken before the servers start, so that all ports in use are found at the beginning.

@@ -44,8 +44,10 @@ pub fn watch<'a>(folders: impl IntoIterator<Item = &'a Path>, host: Handle) -> n
 
 /// Scripts, libraries, and what may be a folder of them; not the `chat.lua~` that an editor leaves behind.
 fn may_matter(path: &Path) -> bool {
-    path.extension()
-        .is_none_or(|extension| ["lua", "so", "dylib"].iter().any(|known| extension == *known))
+    path.ends_with("handlers.json")
+        || path
+            .extension()
+            .is_none_or(|extension| ["lua", "so", "dylib"].iter().any(|known| extension == *known))
 }
 
 fn is_change(kind: EventKind) -> bool {

@@ -77,7 +77,10 @@ impl Project {
     /// A command that ends by itself; one that does not is ended, and fails the test by its exit code.
     fn run(&self, args: &[&str]) -> Output {
         let mut command = Command::new("timeout");
-        command.args(["20", env!("CARGO_BIN_EXE_chathost")]).args(args).current_dir(self.folder.path());
+        command
+            .args(["20", env!("CARGO_BIN_EXE_chathost")])
+            .args(args)
+            .current_dir(self.folder.path());
         command.output().unwrap()
     }
 

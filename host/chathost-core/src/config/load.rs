@@ -36,11 +36,7 @@ pub fn load(options: &LoadOptions) -> Result<Cluster, ConfigErrors> {
         let types: Vec<&str> = types.iter().map(|(name, _)| &**name).collect();
         host.read(node, &types, files.env, problems);
     });
-    let mut libraries = LibrariesByType::new();
-    files.read("handlers.json", &mut problems, |node, problems| {
-        let types: Vec<&str> = types.iter().map(|(name, _)| &**name).collect();
-        libraries = handlers::read(node, &types, problems);
-    });
+    let libraries = files.libraries(&types, &mut problems);
     let warnings = problems.warnings()?;
     Ok(Cluster {
         env: options.env.clone(),
@@ -60,6 +56,24 @@ pub fn load(options: &LoadOptions) -> Result<Cluster, ConfigErrors> {
         types,
         hosted: None,
     })
+}
+
+impl Cluster {
+    /// What `handlers.json` says now: it may change while the servers run.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read_libraries(&self) -> Result<LibrariesByType, ConfigErrors> {
+        let files = Files {
+            dir: self.config_dir.clone(),
+            env: &self.env,
+            environments: vec!["development".into(), "production".into(), self.env.clone()],
+        };
+        let mut problems = Problems::default();
+        let libraries = files.libraries(&self.types, &mut problems);
+        problems.warnings()?;
+        Ok(libraries)
+    }
 }
 
 /// The configuration folder, as one environment sees it.
@@ -109,6 +123,15 @@ impl Files<'_> {
             }
             None => servers::read(node, problems),
         }
+    }
+
+    fn libraries(&self, types: &servers::Types, problems: &mut Problems) -> LibrariesByType {
+        let mut libraries = LibrariesByType::new();
+        self.read("handlers.json", problems, |node, problems| {
+            let types: Vec<&str> = types.iter().map(|(name, _)| &**name).collect();
+            libraries = handlers::read(node, &types, problems);
+        });
+        libraries
     }
 
     fn master(&self, problems: &mut Problems) -> Master {

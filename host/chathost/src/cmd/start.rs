@@ -78,7 +78,10 @@ fn watch_handlers(instance: &Instance) -> anyhow::Result<Option<watch::Watch>> {
     if !cluster.handlers.watch.unwrap_or(cluster.env == "development") {
         return Ok(None);
     }
-    let folders = ["handlers", "plugins"].map(|name| cluster.base.join(name));
+    let mut folders = ["handlers", "plugins"]
+        .map(|name| cluster.base.join(name))
+        .to_vec();
+    folders.push(cluster.config_dir.clone());
     let watch = watch::watch(folders.iter().map(PathBuf::as_path), instance.handle());
     Ok(Some(watch.context(
         "handlers/ cannot be watched; switch it off with handlers.watch in chathost.json",
