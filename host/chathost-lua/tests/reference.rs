@@ -3,6 +3,8 @@
 //! Names only: that the types and the sentences are true is for people to see. The fields of userdata, which are not
 //! registered by name, are listed here.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use chathost_core::{
     app::App,
     config::{self, LoadOptions},
