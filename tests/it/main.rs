@@ -9,6 +9,7 @@ mod connector;
 mod crowd;
 mod demo;
 mod handlers;
+mod hostile;
 mod house;
 mod rpc;
 mod session_service;

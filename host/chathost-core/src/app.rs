@@ -24,6 +24,7 @@ use std::{
     rc::Rc,
     sync::Arc,
 };
+use tokio::sync::Notify;
 
 /// The context of one server. Always behind an `Rc`; clone that.
 #[derive(Debug)]
@@ -54,6 +55,8 @@ pub struct App {
     pub serving: Serving,
     /// What `app.lua` put in the connector's hands.
     pub hooks: Hooks,
+    /// The handlers want to begin anew: [`App::renew`].
+    pub(crate) renewal: Notify,
     pub(crate) staging: Staging,
     pub(crate) gate: Gate,
     pub(crate) pulse: Arc<Pulse>,
@@ -83,6 +86,7 @@ impl App {
             lanes: Rc::default(),
             turn: Turn::default(),
             serving: Serving::default(),
+            renewal: Notify::new(),
             staging: Staging::default(),
             gate: Gate::default(),
             pulse,
@@ -111,6 +115,11 @@ impl App {
         if let Some(value) = self.staging.stage_value(key, value) {
             self.values.borrow_mut().insert(key.into(), value);
         }
+    }
+
+    /// Lets the generation that serves begin anew, in a moment: what its handlers keep in memory is lost.
+    pub fn renew(&self) {
+        self.renewal.notify_one();
     }
 
     /// Changes the server, at once or, while handlers load, when they begin to serve.

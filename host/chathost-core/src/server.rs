@@ -153,7 +153,7 @@ async fn run(
     loops.spawn_local(turn::run(app.clone()));
     loops.spawn_local(rpc::expire(app.clone()));
     tokio::select! {
-        () = serve(&app, plan.listener, orders) => {}
+        () = serve(&app, plan.listener, (plan.handlers, plan.number), orders) => {}
         // None of the loops ends by itself. A server that has lost one is better gone, and seen to be.
         Some(lost) = loops.join_next() => tracing::error!(?lost, "the server failed and ends"),
     }
@@ -163,13 +163,21 @@ async fn run(
 async fn serve(
     app: &Rc<App>,
     mut listener: Option<std::net::TcpListener>,
+    mut current: (Arc<dyn HandlerFactory>, u64),
     mut orders: mpsc::Receiver<Command>,
 ) {
     let (stop, stopped) = watch::channel(false);
     let mut prepared = None;
     // An answer that nobody waits for any more is none.
     let grace = loop {
-        match orders.recv().await {
+        let order = tokio::select! {
+            order = orders.recv() => order,
+            () = app.renewal.notified() => {
+                renew(app, &current);
+                continue;
+            }
+        };
+        match order {
             Some(Command::Open(tables)) => {
                 app.outgoing.set_tables(tables);
                 let Some(listener) = listener.take() else { continue };
@@ -189,19 +197,20 @@ async fn serve(
                 number,
                 done,
             }) => {
-                let built = Prepared::build(app, &*handlers, number).map(|built| prepared = Some(built));
-                drop(done.send(built));
+                let built = Prepared::build(app, &*handlers, number);
+                drop(done.send(built.map(|built| prepared = Some((built, (handlers, number))))));
             }
             Some(Command::TakeOver(done)) => {
                 app.gate.close();
                 let taken = prepared
                     .as_ref()
-                    .map_or(Ok(()), |prepared| prepared.take_over(app));
+                    .map_or(Ok(()), |(built, _)| Prepared::take_over(built, app));
                 drop(done.send(taken));
             }
             Some(Command::Switch(done)) => {
-                if let Some(prepared) = prepared.take() {
-                    prepared.switch(app);
+                if let Some((built, made_of)) = prepared.take() {
+                    Prepared::switch(built, app);
+                    current = made_of;
                 }
                 app.gate.open();
                 drop(done.send(Ok(())));
@@ -219,6 +228,22 @@ async fn serve(
     app.stopping.set(true);
     stop.send_replace(true);
     end(app, grace).await;
+}
+
+/// The handlers' VM is worn: the same generation goes on in a fresh one.
+fn renew(app: &Rc<App>, (handlers, number): &(Arc<dyn HandlerFactory>, u64)) {
+    match Prepared::build(app, &**handlers, *number) {
+        Ok(fresh) => {
+            tracing::warn!(
+                generation = *number,
+                "the handlers have run out of memory and begin anew"
+            );
+            fresh.switch(app);
+        }
+        Err(error) => {
+            tracing::error!(%error, "the handlers have run out of memory, and could not begin anew")
+        }
+    }
 }
 
 fn report(app: &App) -> Report {

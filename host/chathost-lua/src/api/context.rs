@@ -126,6 +126,9 @@ impl Context {
 
     /// Writes what went wrong in a script to the log.
     pub(crate) fn log_error(&self, what: &str, sid: Option<u64>, error: &ScriptError) {
+        if let ScriptError::Memory { strained: true, .. } = error {
+            self.app.renew();
+        }
         let traceback = error
             .raised()
             .map(|raised| raised.traceback.as_str())

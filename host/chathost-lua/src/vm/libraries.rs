@@ -5,7 +5,7 @@
 
 use crate::{
     budget::Budget,
-    error::{Location, PRELUDE},
+    error::{Location, PRELUDE, innermost},
     value::{Json, ReadError},
     world::{Chance, World},
 };
@@ -110,6 +110,13 @@ fn refusal(lua: &Lua, error: &impl std::fmt::Display) -> mlua::Result<Value> {
 fn outside(lua: &Lua, budget: &Budget, world: Rc<dyn World>) -> mlua::Result<Table> {
     let host = lua.create_table()?;
     host.set("pending", Lua::poll_pending())?;
+    host.set(
+        "text",
+        lua.create_function(|lua, raised: Value| match raised {
+            Value::Error(error) => lua.create_string(innermost(&error)).map(Value::String),
+            raised => Ok(raised),
+        })?,
+    )?;
 
     let clock = Rc::clone(&world);
     host.set(

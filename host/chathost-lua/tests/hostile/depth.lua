@@ -37,5 +37,5 @@ local t t = setmetatable({}, { __tostring = function() print(t) return '' end })
 --- deep recursion through xpcall => returns: null
 local function f() xpcall(f, f) end f()
 
---- deep recursion through require => returns: "userdata"
+--- deep recursion through require => returns: "string"
 local function f() return select(2, pcall(require, setmetatable({}, { __tostring = f }))) end return type(f())
