@@ -35,14 +35,14 @@ impl HandlerFactory for Library {
 
 /// One generation of one server's handlers, out of a library.
 #[derive(Debug)]
-pub(crate) struct Native {
+struct Native {
     instance: Rc<Instance>,
     manifest: Manifest,
     file: String,
 }
 
 impl Native {
-    pub(crate) fn build(library: &Library, app: &Rc<App>, number: u64) -> Result<Self, LoadError> {
+    fn build(library: &Library, app: &Rc<App>, number: u64) -> Result<Self, LoadError> {
         let instance = Instance::create(library, app, number)?;
         let manifest = instance.declared.borrow_mut().manifest(app.server_type());
         Ok(Self {
@@ -50,11 +50,6 @@ impl Native {
             manifest,
             file: library.path().display().to_string(),
         })
-    }
-
-    /// Whether it has a listener of this name.
-    pub(crate) fn listens(&self, function: &str) -> bool {
-        self.instance.declared.borrow().listener(function).is_some()
     }
 
     fn name(&self, method: MethodId) -> String {
@@ -120,6 +115,11 @@ impl Handlers for Native {
                 Err(failure) => Err(instance.error(&name, None, failure)),
             }
         })
+    }
+
+    /// The module does not matter: a listener's name is known to one part of a type.
+    fn knows(&self, _module: &str, function: &str) -> bool {
+        self.instance.declared.borrow().listener(function).is_some()
     }
 
     fn notice(

@@ -6,7 +6,7 @@
 //! over) and `instance` (calling it).
 //!
 //! What a plugin can do on its server is `services`; what dispatch asks of it is `handlers`; what other threads send is
-//! `mailbox`. [`Mixed`] lets a library serve single groups of a type whose rest is something else.
+//! `mailbox`.
 
 #![allow(
     unsafe_code,
@@ -21,9 +21,7 @@ mod handles;
 mod instance;
 pub mod library;
 mod mailbox;
-mod mixed;
 mod services;
 mod timers;
 
 pub use library::{Library, kept_open};
-pub use mixed::Mixed;

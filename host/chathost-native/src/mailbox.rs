@@ -98,7 +98,8 @@ impl Shared {
     }
 
     pub(crate) fn log(&self, level: u32, line: &str) {
-        let end = line.floor_char_boundary(LINE);
+        let fits = |end: &usize| line.is_char_boundary(*end);
+        let end = (0..=line.len().min(LINE)).rev().find(fits).unwrap_or_default();
         let (library, line) = (&*self.library, &line[..end]);
         match level {
             LEVEL_DEBUG => tracing::debug!(target: "plugin", library, "{line}"),

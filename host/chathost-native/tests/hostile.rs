@@ -3,20 +3,22 @@
 mod support;
 
 use chathost_core::{
-    handler::{HandlerFactory, HandlerSource},
+    handler::HandlerSource,
     host::{Host, Reload},
 };
 use chathost_native::{Library, kept_open};
 use serde_json::json;
 use std::{fs, path::Path, sync::Arc};
-use support::{Client, HOSTILE, Source, cluster, fixture, port};
+use support::{Client, HOSTILE, Source, Told, cluster, fixture, port};
 use tempfile::TempDir;
 
 async fn start(library: &Path) -> (Host, Arc<Source>, TempDir) {
     let source = Arc::new(Source::default());
     source.set("connector", Library::open(library).unwrap());
     let (dir, cluster) = cluster("connector", &[]);
-    let host = Host::start(cluster, source.clone() as Arc<dyn HandlerSource>).await.unwrap();
+    let host = Host::start(cluster, source.clone() as Arc<dyn HandlerSource>)
+        .await
+        .unwrap();
     (host, source, dir)
 }
 
@@ -24,7 +26,10 @@ fn refusal(path: &Path) -> String {
     let error = Library::open(path).map(drop).unwrap_err();
     assert_eq!(error.problems.len(), 1, "{error}");
     let line = error.problems[0].clone();
-    assert!(line.starts_with(&*path.to_string_lossy()) && !line.contains('\n'), "{line}");
+    assert!(
+        line.starts_with(&*path.to_string_lossy()) && !line.contains('\n'),
+        "{line}"
+    );
     line
 }
 
@@ -47,10 +52,19 @@ fn what_is_not_a_plugin_is_refused() {
     for (path, says) in [
         (dir.path().join("absent.so"), "cannot be read"),
         (text, "not a shared library"),
-        (fixture(dir.path(), "version.so", &["-DVERSION=99"]), "speaks version 99"),
+        (
+            fixture(dir.path(), "version.so", &["-DVERSION=99"]),
+            "speaks version 99",
+        ),
         (fixture(dir.path(), "small.so", &["-DSMALL"]), "has 12 bytes"),
-        (fixture(dir.path(), "symbol.so", &["-DNO_SYMBOL"]), "no symbol chathost_plugin_entry"),
-        (fixture(dir.path(), "create.so", &["-DNO_CREATE"]), "lacks the function create"),
+        (
+            fixture(dir.path(), "symbol.so", &["-DNO_SYMBOL"]),
+            "no symbol chathost_plugin_entry",
+        ),
+        (
+            fixture(dir.path(), "create.so", &["-DNO_CREATE"]),
+            "lacks the function create",
+        ),
     ] {
         let line = refusal(&path);
         assert!(line.contains(says), "{line}");
@@ -64,9 +78,15 @@ fn what_is_not_a_plugin_is_refused() {
 #[tokio::test]
 async fn what_refuses_itself_is_not_served() {
     let dir = tempfile::tempdir().unwrap();
-    for (define, says) in [("-DREFUSE", "there is no database"), ("-DBAD_NAME", "is no name for a handler")] {
+    for (define, says) in [
+        ("-DREFUSE", "there is no database"),
+        ("-DBAD_NAME", "is no name for a handler"),
+    ] {
         let source = Arc::new(Source::default());
-        source.set("connector", Library::open(&fixture(dir.path(), "refuses.so", &[define])).unwrap());
+        source.set(
+            "connector",
+            Library::open(&fixture(dir.path(), "refuses.so", &[define])).unwrap(),
+        );
         let (_dir, cluster) = cluster("connector", &[]);
         let error = Host::start(cluster, source).await.map(drop).unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
@@ -80,18 +100,30 @@ async fn a_responder_in_the_wrong_hands() {
     let mut client = Client::ready(port(&host, "connector")).await;
     let route = |name: &str| format!("connector.hostileHandler.{name}");
     let ping = async |client: &mut Client| {
-        assert_eq!(client.request(&route("ping"), json!({ "n": 1 })).await, json!({ "n": 1 }));
+        assert_eq!(
+            client.request(&route("ping"), json!({ "n": 1 })).await,
+            json!({ "n": 1 })
+        );
     };
     ping(&mut client).await;
-    assert_eq!(client.request(&route("twice"), json!({})).await, json!({ "answer": 1 }));
+    assert_eq!(
+        client.request(&route("twice"), json!({})).await,
+        json!({ "answer": 1 })
+    );
     assert_eq!(
         client.request(&route("never"), json!({})).await,
         json!({ "code": 504, "message": "no answer within the time limit" })
     );
     let refused = client.request_raw(&route("refused"), &json!({})).await;
     assert_eq!(&*refused, br#"{"code":403,"message":"not \"you\""}"#);
-    assert_eq!(client.request(&route("wrongThread"), json!({})).await, json!({ "refused": true }));
-    assert_eq!(client.request(&route("handles"), json!({})).await, json!({ "code": 404 }));
+    assert_eq!(
+        client.request(&route("wrongThread"), json!({})).await,
+        json!({ "refused": true })
+    );
+    assert_eq!(
+        client.request(&route("handles"), json!({})).await,
+        json!({ "code": 404 })
+    );
 
     // From another thread, twice, with a number of nobody's.
     let late = client.ask(&route("late"), &json!({})).await;
@@ -113,41 +145,28 @@ async fn panics_stay_inside() {
     let (mut host, source, _dir) = start(&HOSTILE).await;
     let mut client = Client::ready(port(&host, "connector")).await;
     for name in ["panic", "panicLater"] {
-        let answer = client.request_raw(&format!("connector.hostileHandler.{name}"), &json!({})).await;
+        let answer = client
+            .request_raw(&format!("connector.hostileHandler.{name}"), &json!({}))
+            .await;
         assert_eq!(&*answer, br#"{"code":500}"#, "{name}");
     }
     let answer = client.request("connector.hostileHandler.never", json!({})).await;
     assert_eq!(answer["code"], 504);
-    let answer = client.request("connector.hostileHandler.thread", json!({ "n": 21 })).await;
+    let answer = client
+        .request("connector.hostileHandler.thread", json!({ "n": 21 }))
+        .await;
     assert_eq!(answer, json!({ "doubled": 42 }));
 
     // One that panics while it loads, or says no: what ran keeps running.
     for how in ["panic at load", "refuse", "fail its test"] {
-        source.set("connector", Arc::new(Asked(Library::open(&HOSTILE).unwrap(), how)));
+        source.set("connector", Arc::new(Told(Library::open(&HOSTILE).unwrap(), how)));
         let refusal = host.reload("connector", Reload::default()).await.unwrap_err();
         let line = refusal.to_string();
         assert!(line.contains("libhostile.so"), "{line}");
-        let answer = client.request("connector.hostileHandler.ping", json!({ "n": 1 })).await;
+        let answer = client
+            .request("connector.hostileHandler.ping", json!({ "n": 1 }))
+            .await;
         assert_eq!(answer, json!({ "pong": 1 }), "{how}");
     }
     host.stop().await;
-}
-
-/// A library that is told, by what the server keeps, how to misbehave.
-#[derive(Debug)]
-struct Asked(Arc<Library>, &'static str);
-
-impl HandlerFactory for Asked {
-    fn hash(&self) -> String {
-        self.1.to_owned()
-    }
-
-    fn build(
-        &self,
-        app: &std::rc::Rc<chathost_core::app::App>,
-        number: u64,
-    ) -> Result<std::rc::Rc<dyn chathost_core::handler::Handlers>, chathost_core::handler::LoadError> {
-        app.set("hostile", self.1.into());
-        HandlerFactory::build(&*self.0, app, number)
-    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 fn plugin(plugin: &mut Plugin) -> Result<()> {
     // What a test wants of it, since it is the same library for all.
-    match plugin.app().get::<String>("hostile").as_deref() {
+    match plugin.app().get::<String>("told").as_deref() {
         Some("panic at load") => panic!("nobody expects this"),
         Some("refuse") => return Err(Error::internal("not today")),
         Some("fail its test") => plugin.selftest(|_| Err(Error::internal("it does not work"))),

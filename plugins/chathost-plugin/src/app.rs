@@ -22,8 +22,6 @@ use std::{
     fmt::Display,
     future::Future,
     rc::Rc,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Poll, Waker},
 };
 
 /// The server: Pomelo's `app`. Cheap to clone; handlers get one as their first argument.
@@ -168,37 +166,6 @@ impl App {
                 app.error(said);
             }
         }));
-    }
-
-    /// Does what would block on a thread of its own, and waits for the result. `None` if it panicked.
-    pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        struct Finish<T>(Arc<Mutex<(Option<T>, Option<Waker>, bool)>>);
-        impl<T> Drop for Finish<T> {
-            fn drop(&mut self) {
-                let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                shared.2 = true;
-                let waker = shared.1.take();
-                drop(shared);
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
-            }
-        }
-        let shared = Arc::new(Mutex::new((None, None, false)));
-        let finish = Finish(shared.clone());
-        std::thread::spawn(move || {
-            let result = work();
-            finish.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(result);
-        });
-        std::future::poll_fn(|context| {
-            let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            if shared.2 {
-                return Poll::Ready(shared.0.take());
-            }
-            shared.1 = Some(context.waker().clone());
-            Poll::Pending
-        })
-        .await
     }
 
     /// A line in the server's log.

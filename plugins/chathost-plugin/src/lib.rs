@@ -67,6 +67,7 @@ compile_error!("a chathost plugin needs panic = \"unwind\": a panic must not end
 
 mod app;
 mod args;
+mod blocking;
 mod channel;
 mod error;
 #[doc(hidden)]

@@ -145,10 +145,10 @@ impl Plugin {
         Fut: Future<Output = Result<()>> + 'static,
     {
         let method = move |app: &App, mut call: Incoming<'_>| -> Answer {
-            let begun = call.session().and_then(|session| {
-                let reason = serde_json::from_slice(call.body).unwrap_or_default();
-                Ok(listener(app.clone(), session, reason))
-            });
+            let reason = serde_json::from_slice(call.body).unwrap_or_default();
+            let begun = call
+                .session()
+                .map(|session| listener(app.clone(), session, reason));
             Box::pin(async move { begun?.await.map(|()| Vec::new()) })
         };
         self.declare(Kind::Listener, name, 0, Rc::new(method));

@@ -59,7 +59,8 @@ impl App {
 
     fn set_timer(&self, time: Duration, repeats: bool, fired: impl Fn() + 'static) -> Timer {
         let timers = self.timers();
-        let token = timers.last.get().max(RUN) + 1;
+        // Never `RUN`, which is 0.
+        let token = timers.last.get() + 1;
         timers.last.set(token);
         let set = Rc::new(Set {
             timer: Cell::new(0),

@@ -1,11 +1,15 @@
 //! A host in a temporary folder whose types are served by what a test says, a raw TCP client, and libraries to load.
 
+#![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+
 use bytes::{Bytes, BytesMut};
 use chathost_core::{
+    app::App,
     config::{self, Cluster, LoadOptions},
-    handler::{HandlerFactory, HandlerSource, LoadError},
+    handler::{HandlerFactory, HandlerSource, Handlers, LoadError},
     host::Host,
 };
+use chathost_native::Library;
 use pomelo_protocol::{Message, MessageKind, MessageRoute, Package, PackageKind, RouteRef, encode_package};
 use serde_json::{Value, json};
 use std::{
@@ -13,6 +17,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    rc::Rc,
     sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
@@ -36,6 +41,21 @@ impl HandlerSource for Source {
 impl Source {
     pub fn set(&self, server_type: &str, factory: Arc<dyn HandlerFactory>) {
         self.0.lock().unwrap().insert(server_type.to_owned(), factory);
+    }
+}
+
+/// A library that is told, by what the server keeps, how to behave, and counts as another one.
+#[derive(Debug)]
+pub struct Told(pub Arc<Library>, pub &'static str);
+
+impl HandlerFactory for Told {
+    fn hash(&self) -> String {
+        self.1.to_owned()
+    }
+
+    fn build(&self, app: &Rc<App>, number: u64) -> Result<Rc<dyn Handlers>, LoadError> {
+        app.set("told", self.1.into());
+        HandlerFactory::build(&*self.0, app, number)
     }
 }
 
@@ -65,7 +85,12 @@ pub fn cluster(frontend: &str, backends: &[&str]) -> (TempDir, Cluster) {
 
 /// The port that clients of this type connect to.
 pub fn port(host: &Host, server_type: &str) -> u16 {
-    host.cluster().servers_of(server_type).next().unwrap().client_port.unwrap()
+    host.cluster()
+        .servers_of(server_type)
+        .next()
+        .unwrap()
+        .client_port
+        .unwrap()
 }
 
 /// A client over raw TCP.
@@ -80,6 +105,11 @@ pub struct Client {
 
 impl Client {
     pub async fn ready(port: u16) -> Self {
+        Self::shake(port, "test").await.0
+    }
+
+    /// Shakes hands as a client of this type; returns the response.
+    pub async fn shake(port: u16, kind: &str) -> (Self, Value) {
         let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         let mut client = Self {
             stream,
@@ -88,10 +118,17 @@ impl Client {
             answers: BTreeMap::new(),
             last: 0,
         };
-        client.send(PackageKind::Handshake, br#"{"sys":{"type":"test","version":"1"}}"#).await;
-        assert_eq!(client.package().await.unwrap().kind, PackageKind::Handshake);
+        let request = json!({ "sys": { "type": kind, "version": "1" } }).to_string();
+        client.send(PackageKind::Handshake, request.as_bytes()).await;
+        let response = client.package().await.unwrap();
+        assert_eq!(response.kind, PackageKind::Handshake);
         client.send(PackageKind::HandshakeAck, b"").await;
-        client
+        (client, serde_json::from_slice(&response.body).unwrap())
+    }
+
+    /// Waits until the server closes.
+    pub async fn closed(mut self) {
+        while self.package().await.is_some() {}
     }
 
     async fn send(&mut self, kind: PackageKind, body: &[u8]) {
@@ -120,7 +157,8 @@ impl Client {
         self.last += 1;
         let mut bytes = BytesMut::new();
         let body = body.to_string();
-        pomelo_protocol::encode_request(&mut bytes, self.last, RouteRef::Name(route), body.as_bytes()).unwrap();
+        pomelo_protocol::encode_request(&mut bytes, self.last, RouteRef::Name(route), body.as_bytes())
+            .unwrap();
         self.stream.write_all(&bytes).await.unwrap();
         self.last
     }
@@ -151,6 +189,16 @@ impl Client {
 
     pub async fn request(&mut self, route: &str, body: Value) -> Value {
         serde_json::from_slice(&self.request_raw(route, &body).await).unwrap()
+    }
+
+    /// The next push of a route; others are dropped.
+    pub async fn pushed(&mut self, route: &str) -> Value {
+        loop {
+            let (of, body) = self.push().await;
+            if of == route {
+                return body;
+            }
+        }
     }
 
     /// The next push.
@@ -195,7 +243,10 @@ fn built() -> &'static Path {
 
 fn cargo(args: &[&str]) {
     let mut command = Command::new(env!("CARGO"));
-    command.arg("build").args(args).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    command
+        .arg("build")
+        .args(args)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     if built().ends_with("release") {
         command.arg("--release");
     }
@@ -208,6 +259,12 @@ pub static CHAT: LazyLock<PathBuf> = LazyLock::new(|| {
     built().join("libchat.so")
 });
 
+/// The plugin in Rust that does everything.
+pub static LAB: LazyLock<PathBuf> = LazyLock::new(|| {
+    cargo(&["-p", "chathost-plugin", "--example", "lab"]);
+    built().join("examples/liblab.so")
+});
+
 /// The plugin in Rust that misbehaves.
 pub static HOSTILE: LazyLock<PathBuf> = LazyLock::new(|| {
     cargo(&["-p", "chathost-plugin", "--example", "hostile"]);
@@ -218,7 +275,10 @@ pub static HOSTILE: LazyLock<PathBuf> = LazyLock::new(|| {
 pub fn compile(source: &Path, into: &Path, define: &[&str]) {
     let mut command = Command::new("cc");
     command.args(["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]);
-    command.arg("-I").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/chathost-abi/include"));
+    command.arg("-I").arg(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../plugins/chathost-abi/include"
+    ));
     command.args(define).arg("-o").arg(into).arg(source);
     assert!(command.status().unwrap().success());
 }
