@@ -259,18 +259,11 @@ async fn too_many_waiting() {
     let hold = json!({
         "type": "chat", "method": "chatRemote.hold", "way": "toServer", "param": "chat-1",
     });
-    let waiting = client.ask("connector.callHandler.call", hold.clone()).await;
-    // The first may still be on its way to the handler; once the call waits, the next one cannot.
-    chathost_tests::within("a call to be refused", async {
-        loop {
-            let echo = json!({ "way": "toServer", "param": "chat-1" });
-            let answer = call(&mut other, "echo", echo).await;
-            if answer["error"]["code"] == 503 {
-                break;
-            }
-        }
-    })
-    .await;
+    let waiting = client.ask("connector.callHandler.call", hold).await;
+    client.push("onHeld").await;
+    let echo = json!({ "way": "toServer", "param": "chat-1" });
+    let refused = call(&mut other, "echo", echo).await;
+    assert_eq!(refused["error"]["code"], 503, "{refused}");
     // Other servers are another matter.
     let elsewhere = call(
         &mut other,

@@ -123,3 +123,59 @@ async fn notifies() {
     assert_eq!(ask(&mut client, "value").await, json!({ "a": 1 }));
     assert_eq!(client.unasked(), []);
 }
+
+/// What a script catches is a text or a `{ code, message }`, whoever raised it: it can be written to the log and joined
+/// to other text.
+#[tokio::test]
+async fn caught_errors() {
+    let script = r#"
+        local labHandler = {}
+        function labHandler.caught(msg, session)
+          local function tries()
+            return {
+              misuse = function() session:on("gone", "f") end,
+              argument = function() session:get({}) end,
+              waiting = function() session:bind({}) end,
+              own = function() error("own", 0) end,
+              answer = function() error { code = 404, message = "not here" } end,
+            }
+          end
+          local caught = {}
+          for name, try in tries() do
+            local _, a = pcall(try)
+            local _, b = xpcall(try, function(raised) return raised end)
+            local _, c = coroutine.resume(coroutine.create(try))
+            local _, d = pcall(coroutine.wrap(try))
+            local kinds = json.array {}
+            for place, raised in { a, b, c, d } do
+              kinds[place] = type(raised)
+              log.info(raised)
+            end
+            caught[name] = { kinds = kinds, text = if type(a) == "table" then a.message else "it said: " .. a }
+          end
+          return caught
+        end
+        return { labHandler = labHandler }"#;
+    let cluster = Setup::connector(script).start().await;
+    let mut client = cluster.client("connector-1").await;
+    let caught = ask(&mut client, "caught").await;
+    let (texts, tables) = (
+        json!(["string", "string", "string", "string"]),
+        json!(["table", "table", "table", "table"]),
+    );
+    for (name, kinds, text) in [
+        (
+            "misuse",
+            &texts,
+            "it said: there is no event gone: bind, unbind or closed",
+        ),
+        ("argument", &texts, "it said: "),
+        ("waiting", &tables, "a uid is a string or a number, not table"),
+        ("own", &texts, "it said: own"),
+        ("answer", &tables, "not here"),
+    ] {
+        assert_eq!(caught[name]["kinds"], *kinds, "{name}: {caught}");
+        let is = caught[name]["text"].as_str().unwrap();
+        assert!(is.starts_with(text), "{name}: {is}");
+    }
+}

@@ -16,7 +16,7 @@ local function f() return 1 + f() end return f()
 --- deep recursion caught, for ever => cpu
 local function f() return 1 + f() end while true do pcall(f) end
 
---- deep recursion through pcall => returns: 35
+--- deep recursion through pcall => returns: 26
 local function f() return (select(2, pcall(f))) end return #f()
 
 --- deep recursion through metamethods => raises: overflow
