@@ -67,7 +67,7 @@ pub fn message(app: &Rc<App>, session: &Rc<Session>, request: Option<u64>, route
     };
     match app.serving.current() {
         Some(generation) if generation.handlers().has_global_filters() => {
-            filter(app, &generation, incoming, body)
+            filter(app, &generation, incoming, body);
         }
         Some(_) => send_on(app, incoming, body),
         None => incoming.answer(app, Reply::unhandled()),
@@ -110,7 +110,7 @@ fn send_on(app: &Rc<App>, incoming: Incoming, body: Bytes) {
     }
     let (route, notify, context) = (incoming.route.clone(), incoming.request.is_none(), app.clone());
     execute(app, &snapshot, route, body, notify, move |reply| {
-        incoming.answer(&context, reply)
+        incoming.answer(&context, reply);
     });
 }
 

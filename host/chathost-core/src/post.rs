@@ -102,7 +102,7 @@ impl Post {
             return Ok(());
         }
         let mut links = self.links.borrow_mut();
-        if !links.get(to).is_some_and(|link| !link.inbox.is_closed()) {
+        if links.get(to).is_none_or(|link| link.inbox.is_closed()) {
             let inbox = self
                 .transport
                 .inbox(to)

@@ -241,7 +241,7 @@ fn renew(app: &Rc<App>, (handlers, number): &(Arc<dyn HandlerFactory>, u64)) {
             fresh.switch(app);
         }
         Err(error) => {
-            tracing::error!(%error, "the handlers have run out of memory, and could not begin anew")
+            tracing::error!(%error, "the handlers have run out of memory, and could not begin anew");
         }
     }
 }

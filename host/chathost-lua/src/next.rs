@@ -46,15 +46,15 @@ pub(crate) async fn call_with_next(
     })?;
     match error {
         Value::Nil | Value::Boolean(false) => Ok(resp),
-        error => Err(failed(error, resp)?),
+        error => Err(failed(&error, resp)?),
     }
 }
 
 /// `next(err, resp)`: a `resp` that is a table is the answer, with the code 500 if it has none.
-fn failed(error: Value, resp: Value) -> Result<ScriptError, ScriptError> {
+fn failed(error: &Value, resp: Value) -> Result<ScriptError, ScriptError> {
     let raised = |value: &Value| ScriptError::Raised(Box::new(Raised::new(value, Trace::default())));
     let Value::Table(resp) = resp else {
-        return Ok(raised(&error));
+        return Ok(raised(error));
     };
     let code: Value = resp.raw_get("code")?;
     if code.is_nil() {

@@ -14,6 +14,10 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, and it lives as long as the program"
+)]
 pub(crate) enum Command {
     /// Start the servers and the web page; Ctrl-C or SIGTERM ends them.
     ///

@@ -4,9 +4,9 @@
 //! per frontend, whatever the number of members there; the frontend encodes once per wire form
 //! ([`deliver`]).
 
-mod channel;
 pub(crate) mod deliver;
+mod members;
 mod service;
 
-pub use channel::{Channel, Member};
+pub use members::{Channel, Member};
 pub use service::{ChannelService, PushOptions};

@@ -7,9 +7,8 @@
 use crate::{
     app::App,
     channel::{
-        Channel, Member,
-        channel::{Groups, group},
-        deliver,
+        Channel, Member, deliver,
+        members::{Groups, group},
     },
     envelope::{Answer, Content, PushMessage, ServerId, Uid},
     error::CallError,
@@ -111,7 +110,7 @@ impl ChannelService {
         message: &PushMessage,
         options: &PushOptions,
     ) -> Result<Vec<Uid>, CallError> {
-        Ok(push(app, &*alive(channel)?, message, options))
+        Ok(push(app, &alive(channel)?, message, options))
     }
 
     /// Pushes to every member, and waits until every frontend has said whom it did not find.

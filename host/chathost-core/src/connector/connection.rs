@@ -140,7 +140,7 @@ impl Connection {
         match package {
             Ok(bytes) => self.enqueue(app, Frame::kept(bytes)),
             Err(error) => {
-                tracing::warn!(sid = self.sid.get(), ?kind, %error, "a package could not be encoded")
+                tracing::warn!(sid = self.sid.get(), ?kind, %error, "a package could not be encoded");
             }
         }
     }

@@ -168,7 +168,7 @@ impl Handlers for Mixed {
                 state
                     .map(|state| serde_json::from_slice::<Value>(&state))
                     .transpose()
-                    .map_err(broken)?,
+                    .map_err(|error| broken(&error))?,
             );
         }
         if states.iter().all(Option::is_none) {
@@ -176,7 +176,7 @@ impl Handlers for Mixed {
         }
         serde_json::to_vec(&states)
             .map(|state| Some(state.into()))
-            .map_err(broken)
+            .map_err(|error| broken(&error))
     }
 
     fn import_state(&self, state: Bytes) -> Result<(), LoadError> {
@@ -235,7 +235,7 @@ impl Handlers for Mixed {
     }
 }
 
-fn broken(error: serde_json::Error) -> LoadError {
+fn broken(error: &serde_json::Error) -> LoadError {
     LoadError {
         problems: vec![format!("exportState: {error}")],
     }

@@ -75,7 +75,9 @@ impl Prepared {
 /// Work that arrives between the hand-over and the switch: it waits, or it would run on the old generation after its
 /// state was taken.
 #[derive(Default)]
-pub(crate) struct Gate(RefCell<Option<Vec<Box<dyn FnOnce()>>>>);
+pub(crate) struct Gate(RefCell<Option<Vec<Work>>>);
+
+type Work = Box<dyn FnOnce()>;
 
 impl Gate {
     /// Until `open`, work waits.

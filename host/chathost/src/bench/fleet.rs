@@ -27,7 +27,7 @@ const READ: usize = 256 * 1024;
 const PER_ADDRESS: usize = 20_000;
 
 /// What happened on a connection.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Event<'a> {
     /// It has shaken hands.
     Ready,
@@ -326,51 +326,47 @@ impl Fleet {
 
     fn readable(&mut self, number: usize, listener: &mut dyn Listener) {
         let mut buffer = std::mem::take(&mut self.buffer);
-        loop {
-            let Some(connection) = self
-                .connections
-                .get_mut(number)
-                .filter(|it| it.state != State::Closed)
-            else {
-                break;
-            };
-            let held = connection.partial.len();
-            if buffer.len() < held + READ / 2 {
-                buffer.resize(held + READ, 0);
-            }
-            let Some((before, room)) = buffer.split_at_mut_checked(held) else {
-                break;
-            };
-            before.copy_from_slice(&connection.partial);
-            let space = room.len();
-            let count = match connection.stream.read(room) {
-                Ok(0) => {
-                    self.end(number, "the server closed it", listener);
-                    break;
-                }
-                Ok(count) => count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(_) => {
-                    self.end(number, "the connection failed", listener);
-                    break;
-                }
-            };
-            self.reads += 1;
-            connection.partial.clear();
-            let bytes = buffer.get(..held + count).unwrap_or_default();
-            let left = self.read(number, bytes, listener).len();
-            if let Some(connection) = self.connections.get_mut(number) {
-                connection
-                    .partial
-                    .extend_from_slice(bytes.get(bytes.len() - left..).unwrap_or_default());
-            }
-            // Less than there was room for: the next arrival wakes us up.
-            if count < space {
-                break;
-            }
-        }
+        while self.read_some(number, &mut buffer, listener) {}
         self.buffer = buffer;
+    }
+
+    /// Reads once, behind what was left the last time. Whether there may be more.
+    fn read_some(&mut self, number: usize, buffer: &mut Vec<u8>, listener: &mut dyn Listener) -> bool {
+        let open = self.connections.get_mut(number);
+        let Some(connection) = open.filter(|it| it.state != State::Closed) else {
+            return false;
+        };
+        let held = connection.partial.len();
+        if buffer.len() < held + READ / 2 {
+            buffer.resize(held + READ, 0);
+        }
+        let Some((before, room)) = buffer.split_at_mut_checked(held) else {
+            return false;
+        };
+        before.copy_from_slice(&connection.partial);
+        let space = room.len();
+        let count = match connection.stream.read(room) {
+            Ok(0) => {
+                self.end(number, "the server closed it", listener);
+                return false;
+            }
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => return true,
+            Err(_) => {
+                self.end(number, "the connection failed", listener);
+                return false;
+            }
+        };
+        self.reads += 1;
+        connection.partial.clear();
+        let bytes = buffer.get(..held + count).unwrap_or_default();
+        let rest = self.read(number, bytes, listener);
+        if let Some(connection) = self.connections.get_mut(number) {
+            connection.partial.extend_from_slice(rest);
+        }
+        // Less than there was room for: the next arrival wakes us up.
+        count == space
     }
 
     /// Reads what can be read; the rest.

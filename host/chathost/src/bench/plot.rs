@@ -51,11 +51,11 @@ fn chart(svg: &mut String, top: f64, unit: &str, end: f64, parts: &[&Part], curv
     for quarter in 0..=4 {
         let (value, at) = (high * f64::from(quarter) / 4.0, end * f64::from(quarter) / 4.0);
         let (height, place) = (y(value), x(at));
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<line x1=\"{LEFT}\" x2=\"{right}\" y1=\"{height:.1}\" y2=\"{height:.1}\" stroke=\"#d0d7de\"/>\
              <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{value:.0}</text>\
-             <text x=\"{place:.1}\" y=\"{}\" text-anchor=\"middle\">{at:.1} s</text>\n",
+             <text x=\"{place:.1}\" y=\"{}\" text-anchor=\"middle\">{at:.1} s</text>",
             LEFT - 6.0,
             height + 4.0,
             bottom + 16.0
@@ -74,10 +74,10 @@ fn chart(svg: &mut String, top: f64, unit: &str, end: f64, parts: &[&Part], curv
                 points
             });
             let label = escape(format!("{} {name}", part.name).trim());
-            let _ = write!(
+            let _ = writeln!(
                 svg,
                 "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\" stroke-dasharray=\"{dashes}\" \
-                 points=\"{points}\"/>\n<text x=\"{legend}\" y=\"{}\" fill=\"{colour}\">{label}</text>\n",
+                 points=\"{points}\"/>\n<text x=\"{legend}\" y=\"{}\" fill=\"{colour}\">{label}</text>",
                 top - 6.0
             );
             legend += 110.0;

@@ -18,7 +18,7 @@ pub(crate) fn table(parts: &[Part]) -> String {
                 .iter()
                 .map(|value| value.map_or_else(|| "-".to_owned(), number)),
         );
-        if let ([Some(server), Some(limit)], true, true) = (values.as_slice(), compare, *unit != "")
+        if let ([Some(server), Some(limit)], true, true) = (values.as_slice(), compare, !unit.is_empty())
             && *limit > 0.0
         {
             line.push_str(&format!("   × {:.2}", server / limit));

@@ -340,8 +340,8 @@ impl Rooms {
 
     /// Nobody will get what this sender said then.
     fn refused(&mut self, connection: usize, now: u64, when: u64) {
-        let senders = self.senders.iter_mut().enumerate();
-        let Some((number, sender)) = senders.filter(|(_, it)| it.connection == connection).next_back() else {
+        let mut senders = self.senders.iter_mut().enumerate();
+        let Some((number, sender)) = senders.find(|(_, it)| it.connection == connection) else {
             return;
         };
         let whole = sender.members;
