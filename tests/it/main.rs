@@ -8,6 +8,7 @@ mod channels;
 mod connector;
 mod crowd;
 mod demo;
+mod global_channels;
 mod handlers;
 mod hostile;
 mod house;

@@ -5,7 +5,7 @@
 
 use crate::{
     busy::Busy,
-    channel::ChannelService,
+    channel::{ChannelService, global::GlobalChannels},
     config::{Cluster, ServerInfo, TypeSettings},
     connector::Outgoing,
     envelope::ServerId,
@@ -39,6 +39,8 @@ pub struct App {
     pub sessions: SessionService,
     /// Channels kept here.
     pub channels: ChannelService,
+    /// This frontend's part of the global channels.
+    pub globals: GlobalChannels,
     /// Where a call goes.
     pub router: Router,
     /// Calls that wait for an answer.
@@ -79,6 +81,7 @@ impl App {
         Rc::new(Self {
             sessions: SessionService::new(settings.session.single_session),
             channels: ChannelService::default(),
+            globals: GlobalChannels::default(),
             router: Router::default(),
             calls: Calls::new(&settings.rpc),
             post: Post::new(transport),

@@ -75,6 +75,15 @@ pub enum Content {
         /// Only sessions with a uid.
         binded: bool,
     },
+    /// A wish about the receiver's part of a global channel.
+    Global {
+        /// Set when the sender waits.
+        call: Option<CallId>,
+        /// Which channel.
+        name: Arc<str>,
+        /// What.
+        op: GlobalOp,
+    },
     /// A wish about a session that lives on the receiver (Pomelo: `sys.sessionRemote.*`).
     Session {
         /// Set when the sender waits.
@@ -100,6 +109,21 @@ pub struct PushMessage {
     pub route: Arc<str>,
     /// JSON.
     pub body: Bytes,
+}
+
+/// What can be asked of a global channel.
+#[derive(Debug, Clone)]
+pub enum GlobalOp {
+    /// A user of the receiver is in.
+    Add(Uid),
+    /// And out.
+    Leave(Uid),
+    /// Who of the receiver's users is in.
+    Members,
+    /// Push to them.
+    Push(PushMessage),
+    /// The channel ends.
+    Destroy,
 }
 
 /// Names sessions of the receiver.
@@ -137,8 +161,8 @@ pub enum Answer {
     Reply(Reply),
     /// The results of a remote: a JSON array.
     Results(Bytes),
-    /// The uids that a push did not reach.
-    Unreached(Vec<Uid>),
+    /// The uids that a push did not reach, or that were asked for.
+    Uids(Vec<Uid>),
     /// The sessions asked for.
     Sessions(Vec<Arc<Snapshot>>),
 }

@@ -50,7 +50,7 @@ pub(crate) fn receive(app: &Rc<App>, envelope: Envelope) {
             exclude,
         } => {
             let unreached = deliver::push(app, &message, &recipients, &exclude);
-            answer(app, &from, call, || Ok(Answer::Unreached(unreached)));
+            answer(app, &from, call, || Ok(Answer::Uids(unreached)));
         }
         Content::Broadcast {
             call,
@@ -59,6 +59,10 @@ pub(crate) fn receive(app: &Rc<App>, envelope: Envelope) {
         } => {
             deliver::broadcast(app, &message, binded);
             answer(app, &from, call, || Ok(Answer::Done));
+        }
+        Content::Global { call, name, op } => {
+            let done = app.globals.apply(app, &name, &op);
+            answer(app, &from, call, || Ok(done));
         }
         Content::Session { call, target, op } => {
             let outcome = app.sessions.apply(app, &target, &op);

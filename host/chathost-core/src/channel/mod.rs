@@ -5,6 +5,7 @@
 //! ([`deliver`]).
 
 pub(crate) mod deliver;
+pub mod global;
 mod members;
 mod service;
 

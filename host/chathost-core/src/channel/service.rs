@@ -242,7 +242,7 @@ async fn push_acknowledged(
             return deliver::push(app, message, recipients, &options.exclude);
         }
         match rpc::ask(app, sid, |call| content(Some(call), message, recipients, options)).await {
-            Ok(Answer::Unreached(uids)) => uids,
+            Ok(Answer::Uids(uids)) => uids,
             // Nobody knows whom it reached; to the sender that is nobody.
             _ => recipients
                 .iter()

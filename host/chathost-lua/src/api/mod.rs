@@ -13,6 +13,7 @@ mod channel;
 mod context;
 mod convert;
 mod filter;
+mod global;
 mod log;
 mod rpc;
 mod session;
@@ -50,6 +51,7 @@ pub(crate) fn register(vm: &Vm, context: &Rc<Context>) -> mlua::Result<BTreeMap<
     session::register(&registry)?;
     channel::register(&registry, &app)?;
     session_service::register(&registry, &app)?;
+    global::register(&registry, &app)?;
     backend_session::register(&registry, &app)?;
     rpc::register(&registry, &app)?;
     timer::register(&registry, &app)?;
