@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Rollback(RollbackArgs),
     /// Show the servers that run, or with --handlers how their handlers do.
     List(ListArgs),
+    /// Make a new plugin project: a library in Rust with a handler and a test
+    InitPlugin(InitPluginArgs),
     /// Drive a server with load, this one or another that speaks Pomelo's protocol, and measure it.
     ///
     /// The server has the routes of the chat demo. See BENCHMARKS.md.
@@ -118,4 +120,16 @@ impl Project {
             only: Vec::new(),
         }
     }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct InitPluginArgs {
+    /// The plugin's name, as a crate's
+    pub(crate) name: String,
+    /// Where to make it [default: ./<NAME>]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) path: Option<PathBuf>,
+    /// Where the sources of chathost-plugin are
+    #[arg(long, value_name = "DIR")]
+    pub(crate) sdk: Option<PathBuf>,
 }

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         args::Command::Reload(args) => cmd::swap::reload(args),
         args::Command::Rollback(args) => cmd::swap::rollback(args),
         args::Command::List(args) => cmd::list::run(args),
+        args::Command::InitPlugin(args) => cmd::init_plugin::run(args),
         args::Command::Bench(args) => cmd::bench::run(args),
     };
     done.unwrap_or_else(|error| {

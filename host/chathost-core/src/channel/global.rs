@@ -6,7 +6,7 @@
 use super::deliver;
 use crate::{
     app::App,
-    envelope::{Answer, Content, GlobalOp, PushMessage, ServerId, Uid},
+    envelope::{Answer, Content, GlobalOp, ServerId, Uid},
     error::CallError,
     rpc,
 };

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod check;
+pub(crate) mod init_plugin;
 pub(crate) mod list;
 pub(crate) mod start;
 pub(crate) mod swap;
