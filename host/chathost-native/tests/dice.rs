@@ -12,19 +12,35 @@ use support::{Client, Source, cluster, compile, port};
 async fn dice() {
     let (dir, cluster) = cluster("dice", &[]);
     let library = dir.path().join("libdice.so");
-    compile(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/dice-c/dice.c")), &library, &[]);
+    compile(
+        Path::new(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../plugins/dice-c/dice.c"
+        )),
+        &library,
+        &[],
+    );
     let source = Arc::new(Source::default());
     source.set("dice", Library::open(&library).unwrap());
-    let host = Host::start(cluster, source as Arc<dyn HandlerSource>).await.unwrap();
+    let host = Host::start(cluster, source as Arc<dyn HandlerSource>)
+        .await
+        .unwrap();
     let mut client = Client::ready(port(&host, "dice")).await;
     // Requests of a session may pass the oracle by.
     let oracle = client.ask("dice.diceHandler.oracle", &json!({})).await;
     for _ in 0..20 {
-        let thrown = client.request("dice.diceHandler.throw", json!({ "sides": 6 })).await;
+        let thrown = client
+            .request("dice.diceHandler.throw", json!({ "sides": 6 }))
+            .await;
         assert!((1..=6).contains(&thrown["value"].as_u64().unwrap()), "{thrown}");
     }
     let refused = json!({ "code": 400, "message": "a die has at least two sides" });
-    assert_eq!(client.request("dice.diceHandler.throw", json!({ "sides": 1 })).await, refused);
+    assert_eq!(
+        client
+            .request("dice.diceHandler.throw", json!({ "sides": 1 }))
+            .await,
+        refused
+    );
     assert!(client.answer(oracle).await["answer"].is_u64());
     host.stop().await;
 }

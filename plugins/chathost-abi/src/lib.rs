@@ -27,7 +27,10 @@
 //! or a name of [`Host::ask`].
 
 #![no_std]
-#![allow(unsafe_code, reason = "one `Sync`: the constant that a library exports is shared by all servers")]
+#![allow(
+    unsafe_code,
+    reason = "one `Sync`: the constant that a library exports is shared by all servers"
+)]
 
 use core::ffi::c_void;
 

@@ -158,6 +158,19 @@ fn calls(plugin: &mut Plugin) {
         let panicked: Option<()> = app.blocking(|| panic!("on a thread of its own")).await;
         Ok(json!({ "elsewhere": elsewhere, "panicked": panicked.is_none(), "env": app.env() }))
     });
+    plugin.handler(
+        "labHandler.ask",
+        async |app: App, name: String, session: Session| {
+            let told = match name.starts_with("session.") {
+                true => session.ask::<Value>(&name, &()).await,
+                false => app.ask::<Value>(&name, &()).await,
+            };
+            Ok(told
+                .err()
+                .map(|error| error.message().to_owned())
+                .unwrap_or_default())
+        },
+    );
     plugin.handler("labHandler.app", async |app: App, _: Value, _: Session| {
         let rooms = app.servers_by_type("room");
         let chosen: Option<Value> = app.dispatch("key", &rooms);

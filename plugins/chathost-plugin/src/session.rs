@@ -142,6 +142,14 @@ impl Session {
         exported().ok().flatten().unwrap_or_default()
     }
 
+    /// Does by name what has no function here: see [`App::ask`].
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn ask<T: DeserializeOwned>(&self, name: &str, args: &impl Serialize) -> Result<Option<T>> {
+        read(&self.0.app.asking(self.handle(), name, args)?.await?)
+    }
+
     pub(crate) fn handle(&self) -> u64 {
         self.0.handle.get()
     }
