@@ -421,7 +421,11 @@ impl Generation {
         let values = self.message(&request.body, &lua.create_string(request.route.as_str())?)?;
         let msg = values.front().cloned().unwrap_or(Value::Nil);
         let session = self.context.session(lua, request.session)?;
-        if let Some(answer) = self.context.before(&chain, &msg, &session).await? {
+        let answer = match self.context.before(&chain, &msg, &session).await {
+            Ok(answer) => answer,
+            Err(error) => Some(self.globally_handled(error, &msg, &session).await?),
+        };
+        if let Some(answer) = answer {
             return self.reply(&answer).map(Err);
         }
         // Filters may have changed it. An array's other values went through untouched.
@@ -434,6 +438,18 @@ impl Generation {
         let mut text = Vec::with_capacity(request.body.len() + 16);
         self.vm.json().write(&msg, &mut text)?;
         Ok(Ok(text.into()))
+    }
+
+    /// What `globalErrorHandler` makes of a message that a global filter refused.
+    async fn globally_handled(&self, error: ScriptError, msg: &Value, session: &Value) -> Result<Value, ScriptError> {
+        let handler = self.context.filters.borrow().global_error_handler.clone();
+        let Some(handler) = handler else { return Err(error) };
+        let raised = error_value(self.vm.lua(), &error)?;
+        let args = MultiValue::from_iter([raised, msg.clone(), Value::Nil, session.clone()]);
+        match next::call(&self.vm, &handler, args).await? {
+            Value::Nil => Err(error),
+            answer => Ok(answer),
+        }
     }
 
     async fn global_after(self: Rc<Self>, request: GlobalRequest, reply: Reply) -> Result<(), ScriptError> {
