@@ -41,7 +41,7 @@ async fn send(app: App, said: Said, session: Session) -> Result<Sent> {
     };
     let channel = app.channel(&room);
     if target == "*" {
-        channel.ok_or_else(nowhere)?.push_message("onChat", &chat)?;
+        channel.push_message("onChat", &chat)?;
         return Ok(Sent { route: said.route });
     }
     let name = match &target {
@@ -51,8 +51,11 @@ async fn send(app: App, said: Said, session: Session) -> Result<Sent> {
         }
         other => other.to_string(),
     };
-    let member = channel.ok_or_else(nowhere)?.member(&format!("{name}*{room}"));
-    let member = member.ok_or_else(|| Error::new(404, format!("{name} is not in this room")))?;
+    let member = channel.member(&format!("{name}*{room}"));
+    let member = member.ok_or_else(|| match channel.exists() {
+        true => Error::new(404, format!("{name} is not in this room")),
+        false => nowhere(),
+    })?;
     app.push_message_by_uids("onChat", &chat, &[member])?;
     Ok(Sent { route: said.route })
 }
@@ -64,41 +67,41 @@ async fn add(
     (uid, sid, room, create): (String, String, String, Option<bool>),
 ) -> Result<Vec<String>> {
     let channel = room_of(&app, &room, create);
-    if let Some(channel) = &channel {
+    if channel.exists() {
         channel.push_message("onAdd", &json!({ "route": "onAdd", "user": name_of(&uid) }))?;
         channel.add(&uid, &sid);
     }
-    Ok(names(channel.as_ref()))
+    Ok(names(&channel))
 }
 
 /// The names in a room.
 async fn get(app: App, (room, create): (String, Option<bool>)) -> Result<Vec<String>> {
-    Ok(names(room_of(&app, &room, create).as_ref()))
+    Ok(names(&room_of(&app, &room, create)))
 }
 
 /// Called by connectors: takes a user out of a room and tells the others.
 async fn kick(app: App, (uid, sid, room): (String, String, Option<String>)) -> Result<()> {
-    let room = room.unwrap_or_default();
-    let left = app
-        .channel(&room)
-        .is_some_and(|channel| channel.leave(&uid, &sid));
+    let channel = app.channel(&room.unwrap_or_default());
     // The channel is gone with its last member.
-    if let (true, Some(others)) = (left, app.channel(&room)) {
-        others.push_message("onLeave", &json!({ "route": "onLeave", "user": name_of(&uid) }))?;
+    if channel.leave(&uid, &sid) && channel.exists() {
+        channel.push_message("onLeave", &json!({ "route": "onLeave", "user": name_of(&uid) }))?;
     }
     Ok(())
 }
 
-fn room_of(app: &App, room: &str, create: Option<bool>) -> Option<Channel> {
+fn room_of(app: &App, room: &str, create: Option<bool>) -> Channel {
     match create {
-        Some(true) => Some(app.create_channel(room)),
+        Some(true) => app.create_channel(room),
         _ => app.channel(room),
     }
 }
 
-fn names(channel: Option<&Channel>) -> Vec<String> {
-    let members = channel.map(Channel::members).unwrap_or_default();
-    members.iter().map(|uid| name_of(uid).to_owned()).collect()
+fn names(channel: &Channel) -> Vec<String> {
+    channel
+        .members()
+        .iter()
+        .map(|uid| name_of(uid).to_owned())
+        .collect()
 }
 
 /// A user id is "name*room"; people see the name.

@@ -55,8 +55,8 @@ fn sessions(plugin: &mut Plugin) {
     });
     plugin.listener("onClosed", async |app: App, session: Session, reason: String| {
         let uid = session.uid().unwrap_or_default();
-        if let Some(channel) = session.get::<String>("rid").and_then(|rid| app.channel(&rid)) {
-            channel.leave(&uid, &session.frontend_id());
+        if let Some(rid) = session.get::<String>("rid") {
+            app.channel(&rid).leave(&uid, &session.frontend_id());
         }
         app.broadcast("connector", "onClosed", &json!({ "uid": uid, "reason": reason }))
     });
@@ -69,7 +69,7 @@ fn messages(plugin: &mut Plugin) {
             let rid: String = session
                 .get("rid")
                 .ok_or_else(|| Error::new(400, "log in first"))?;
-            let channel = app.channel(&rid).ok_or_else(|| Error::new(404, "no room"))?;
+            let channel = app.channel(&rid);
             let uid = session.uid().unwrap_or_default();
             channel.push().exclude(&[&uid]).send("onSay", &text)?;
             let ghost = Member {

@@ -47,11 +47,9 @@ impl App {
         }))
     }
 
-    /// The channel of this name, if there is one.
-    pub fn channel(&self, name: &str) -> Option<Channel> {
-        let found = self.ask_now("channelService.getChannel", &(name,));
-        let found: bool = found.ok().flatten().unwrap_or_default();
-        found.then(|| Channel::new(self, name))
+    /// The channel of this name. Asks nothing: whether there is one is [`Channel::exists`]'s to say.
+    pub fn channel(&self, name: &str) -> Channel {
+        Channel::new(self, name)
     }
 
     /// The channel of this name; made if there is none.

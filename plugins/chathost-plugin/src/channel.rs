@@ -3,12 +3,15 @@
 use crate::{
     app::{App, read},
     error::Result,
-    host::{header_of, lend},
+    host::{HostRef, header_of, lend},
 };
 use chathost_abi::{PUSH_ACKNOWLEDGED, PUSH_BINDED};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// A named set of users of this server. Goes by its name: it is whatever channel has that name at the time.
+/// A named set of users of this server.
+///
+/// It goes by its name, and is whatever channel has that name at the time. One that is not there has no members; adding
+/// the first one makes it.
 #[derive(Debug, Clone)]
 pub struct Channel {
     app: App,
@@ -37,10 +40,16 @@ impl Channel {
         &self.name
     }
 
+    /// Whether there is a channel of this name.
+    pub fn exists(&self) -> bool {
+        self.ask("channelService.getChannel", &(&self.name,))
+            .unwrap_or_default()
+    }
+
     /// Pushes to every member. Returns the uids that are known at once to be out of reach.
     ///
     /// # Errors
-    /// The channel is gone; the message has no JSON.
+    /// There is no channel of this name; the message has no JSON.
     pub fn push_message(&self, route: &str, msg: &(impl Serialize + ?Sized)) -> Result<Vec<String>> {
         self.push().send(route, msg)
     }
@@ -156,9 +165,10 @@ impl<'a> Push<'a> {
     /// Pushes. Returns the uids that are known at once to be out of reach.
     ///
     /// # Errors
-    /// The channel is gone, nobody was named, or the message has no JSON.
+    /// There is no such channel, nobody was named, or the message has no JSON.
     pub fn send(self, route: &str, msg: &(impl Serialize + ?Sized)) -> Result<Vec<String>> {
-        self.begin(route, msg)?.now().and_then(|names| unreached(&names))
+        let names = self.begin(route, msg, HostRef::push)??;
+        unreached(&names)
     }
 
     /// Pushes, and waits until every frontend has said whom it did not find.
@@ -167,10 +177,15 @@ impl<'a> Push<'a> {
     /// As `send`.
     pub async fn acknowledged(mut self, route: &str, msg: &(impl Serialize + ?Sized)) -> Result<Vec<String>> {
         self.flags |= PUSH_ACKNOWLEDGED;
-        unreached(&self.begin(route, msg)?.await?)
+        unreached(&self.begin(route, msg, HostRef::push_acknowledged)?.await?)
     }
 
-    fn begin(&self, route: &str, msg: &(impl Serialize + ?Sized)) -> Result<crate::host::Pending> {
+    fn begin<R>(
+        &self,
+        route: &str,
+        msg: &(impl Serialize + ?Sized),
+        push: impl FnOnce(HostRef, &chathost_abi::Push) -> R,
+    ) -> Result<R> {
         let body = serde_json::to_vec(msg)?;
         let json = |list: &dyn Fn() -> serde_json::Result<Vec<u8>>, used: bool| match used {
             true => list(),
@@ -180,7 +195,7 @@ impl<'a> Push<'a> {
         let to_users = self.channel.is_empty() && self.broadcast.is_empty();
         let users = json(&|| serde_json::to_vec(self.users), to_users)?;
         let exclude = json(&|| serde_json::to_vec(self.exclude), !self.exclude.is_empty())?;
-        Ok(self.app.host().push(&chathost_abi::Push {
+        let raw = chathost_abi::Push {
             header: header_of::<chathost_abi::Push>(),
             route: lend(route.as_bytes()),
             body: lend(&body),
@@ -189,7 +204,8 @@ impl<'a> Push<'a> {
             broadcast: lend(self.broadcast.as_bytes()),
             exclude: lend(&exclude),
             flags: self.flags,
-        }))
+        };
+        Ok(push(self.app.host(), &raw))
     }
 }
 

@@ -15,6 +15,7 @@ use chathost_abi::{
 use std::{
     ffi::{CStr, c_void},
     ptr::null_mut,
+    task::{Context, Poll, Waker},
 };
 
 pub use chathost_abi::Plugin as Entry;
@@ -155,12 +156,29 @@ pub(crate) unsafe extern "C" fn call(instance: *mut c_void, call: *const Call) {
             Err(error) => host.complete(id, error.status(), error.message().as_bytes()),
         }
     };
-    match begun {
-        Ok(answer) => app.tasks().spawn(Box::pin(async move {
+    match begun.and_then(first) {
+        Ok(Answered::Now(outcome)) => finish(outcome),
+        Ok(Answered::Later(answer)) => app.tasks().wait(Box::pin(async move {
             let outcome = panics::caught(answer).await;
             finish(outcome.unwrap_or_else(|said| Err(Error::internal(said))));
         })),
         Err(error) => finish(Err(error)),
+    }
+}
+
+/// An answer that is there, or comes.
+enum Answered {
+    Now(Result<Vec<u8>>),
+    Later(Answer),
+}
+
+/// Most handlers do not wait: they are polled once, in place, and need no task.
+fn first(mut answer: Answer) -> Result<Answered> {
+    let mut context = Context::from_waker(Waker::noop());
+    match panics::catch(|| answer.as_mut().poll(&mut context)) {
+        Ok(Poll::Ready(outcome)) => Ok(Answered::Now(outcome)),
+        Ok(Poll::Pending) => Ok(Answered::Later(answer)),
+        Err(said) => Err(Error::internal(said)),
     }
 }
 

@@ -92,8 +92,14 @@ impl HostRef {
         })
     }
 
-    pub(crate) fn push(self, push: &Push) -> Pending {
-        // SAFETY: as in `declare`; so is the structure, and what it points to: see `Channel` and `App`.
+    /// Without waiting for an acknowledgement.
+    pub(crate) fn push(self, push: &Push) -> Result<Vec<u8>> {
+        // SAFETY: as in `declare`; so is the structure, and what it points to: see `channel::Push`.
+        at_once(|done| unsafe { (self.table().push)(self.0, push, done) })
+    }
+
+    pub(crate) fn push_acknowledged(self, push: &Push) -> Pending {
+        // SAFETY: as in `push`.
         Pending::new(|done| unsafe { (self.table().push)(self.0, push, done) })
     }
 

@@ -24,8 +24,8 @@
 //!     let throws = app.get::<u64>("throws").unwrap_or_default() + 1;
 //!     app.set("throws", &throws);
 //!     let thrown = Thrown { value: throws as u32 % msg.sides + 1, throws };
-//!     if let Some(room) = session.get::<String>("rid").and_then(|rid| app.channel(&rid)) {
-//!         room.push_message("onThrow", &thrown)?;
+//!     if let Some(room) = session.get::<String>("rid") {
+//!         app.channel(&room).push_message("onThrow", &thrown)?;
 //!     }
 //!     Ok(thrown)
 //! }

@@ -60,14 +60,18 @@ impl Tasks {
 
     /// Runs a future as far as it gets; the rest when it is woken.
     pub(crate) fn spawn(&self, mut task: Task) {
-        // Most handlers do not wait. Who does is polled again, with the waker that counts.
+        // Many do not wait. Who does is polled again, with the waker that counts.
         if task
             .as_mut()
             .poll(&mut Context::from_waker(Waker::noop()))
-            .is_ready()
+            .is_pending()
         {
-            return;
+            self.wait(task);
         }
+    }
+
+    /// Runs the rest of a future that was polled and is waiting.
+    pub(crate) fn wait(&self, task: Task) {
         let id = self.last.get() + 1;
         self.last.set(id);
         self.waiting.borrow_mut().insert(id, Some(task));

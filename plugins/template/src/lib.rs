@@ -30,9 +30,8 @@ async fn hello(app: App, msg: Hello, session: Session) -> Result<Greeting> {
         count,
     };
     // The others in the room hear it, if the client is in one.
-    let room = session.get::<String>("rid").and_then(|rid| app.channel(&rid));
-    if let Some(room) = room {
-        room.push_message("onHello", &greeting)?;
+    if let Some(room) = session.get::<String>("rid") {
+        app.channel(&room).push_message("onHello", &greeting)?;
     }
     Ok(greeting)
 }

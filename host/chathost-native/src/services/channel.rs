@@ -202,8 +202,5 @@ fn names(uids: &[Uid]) -> Told {
 }
 
 fn none(channel: &str) -> CallError {
-    CallError::new(
-        chathost_abi::CODE_NOT_FOUND,
-        format!("there is no channel {channel}"),
-    )
+    CallError::failed(format!("there is no channel {channel}"))
 }

@@ -182,7 +182,7 @@ impl World {
         let exclude: Vec<String> = serde_json::from_slice(exclude).unwrap_or_default();
         let mut to = if !channel.is_empty() {
             if !self.channels.contains_key(channel) {
-                return Err(Error::host(404, format!("there is no channel {channel}")));
+                return Err(Error::host(500, format!("there is no channel {channel}")));
             }
             self.members(channel)
         } else if !users.is_empty() {
