@@ -4,11 +4,11 @@
 //! its end, awaits included, before the next one starts. Requests of different sessions interleave at awaits. A route
 //! may opt out ([`Lanes::run_now`]). What runs is counted, so that a server can end when the last one has.
 
-use crate::{busy::Busy, envelope::ServerId};
+use crate::{busy::Busy, envelope::ServerId, map::Map};
 use futures_util::{future::LocalBoxFuture, task::noop_waker_ref};
 use std::{
     cell::RefCell,
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     fmt,
     rc::Rc,
     task::{Context, Poll},
@@ -29,7 +29,7 @@ pub struct LaneKey {
 /// The lanes of one server, one for each session that has a request running.
 #[derive(Default)]
 pub struct Lanes {
-    waiting: RefCell<HashMap<LaneKey, VecDeque<Job>>>,
+    waiting: RefCell<Map<LaneKey, VecDeque<Job>>>,
     busy: Busy,
 }
 

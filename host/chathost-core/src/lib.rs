@@ -20,6 +20,7 @@ pub mod handler;
 pub mod hash;
 pub mod host;
 pub mod lane;
+mod map;
 pub mod post;
 pub mod pulse;
 pub mod remote;

@@ -10,11 +10,11 @@ use crate::{
     app::App,
     envelope::{Batch, Content, Envelope, ServerId},
     error::CallError,
+    map::Map,
     remote,
 };
 use std::{
     cell::RefCell,
-    collections::HashMap,
     fmt,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
@@ -37,7 +37,7 @@ pub trait Transport: Send + Sync + fmt::Debug {
 #[derive(Debug, Default)]
 pub struct Loopback {
     // Locked when a link is made and when a server starts, never on the way of a message.
-    inboxes: Mutex<HashMap<ServerId, mpsc::Sender<Batch>>>,
+    inboxes: Mutex<Map<ServerId, mpsc::Sender<Batch>>>,
 }
 
 impl Loopback {
@@ -66,7 +66,7 @@ impl Transport for Loopback {
 #[derive(Debug)]
 pub struct Post {
     transport: Arc<dyn Transport>,
-    links: RefCell<HashMap<ServerId, Link>>,
+    links: RefCell<Map<ServerId, Link>>,
     dirty: RefCell<Vec<ServerId>>,
 }
 

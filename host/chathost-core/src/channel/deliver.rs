@@ -7,7 +7,6 @@ use crate::{
     app::App,
     connector::PushEncoder,
     envelope::{PushMessage, Uid},
-    session::Session,
 };
 use std::rc::Rc;
 
@@ -19,10 +18,9 @@ pub(crate) fn push(app: &Rc<App>, message: &PushMessage, recipients: &[Uid], exc
         if !exclude.is_empty() && exclude.contains(uid) {
             continue;
         }
-        if !app
-            .sessions
-            .for_uid(uid, |session| enqueue(app, session, &mut encoder))
-        {
+        if !app.sessions.for_uid(uid, |session| {
+            session.connection().enqueue_push(app, &mut encoder)
+        }) {
             unreached.push(uid.clone());
         }
     }
@@ -38,14 +36,7 @@ pub(crate) fn broadcast(app: &Rc<App>, message: &PushMessage, binded: bool) {
         app.sessions.all()
     };
     for session in sessions {
-        enqueue(app, &session, &mut encoder);
-    }
-}
-
-fn enqueue(app: &Rc<App>, session: &Session, encoder: &mut PushEncoder<'_>) {
-    let connection = session.connection();
-    if let Some(frame) = connection.wire().and_then(|wire| encoder.encode(&wire)) {
-        connection.enqueue(app, frame);
+        session.connection().enqueue_push(app, &mut encoder);
     }
 }
 

@@ -4,12 +4,13 @@
 
 use crate::{
     envelope::{ServerId, Uid},
+    map::Map,
     session::Settings,
 };
 use serde_json::Value;
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     rc::Rc,
     sync::Arc,
 };
@@ -41,7 +42,7 @@ struct Members {
     /// By the order of joining.
     in_order: BTreeMap<u64, Member>,
     /// A uid may be on several frontends.
-    by_uid: HashMap<Uid, Vec<(ServerId, u64)>>,
+    by_uid: Map<Uid, Vec<(ServerId, u64)>>,
     /// What a push is sent by, until somebody joins or leaves.
     groups: Option<Groups>,
 }
@@ -165,7 +166,7 @@ impl Channel {
 
 /// Members by frontend, in the order in which each was first named.
 pub(crate) fn group(members: impl Iterator<Item = Member>) -> Groups {
-    let mut places: HashMap<ServerId, usize> = HashMap::new();
+    let mut places: Map<ServerId, usize> = Map::default();
     let mut groups: Vec<(ServerId, Vec<Uid>)> = Vec::new();
     for Member { uid, sid } in members {
         let place = *places.entry(sid.clone()).or_insert_with(|| {

@@ -12,10 +12,11 @@ use crate::{
     },
     envelope::{Answer, Content, PushMessage, ServerId, Uid},
     error::CallError,
+    map::Map,
     rpc,
 };
 use futures_util::future::join_all;
-use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 /// How a push is made.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +28,7 @@ pub struct PushOptions {
 /// The channels of one server.
 #[derive(Debug, Default)]
 pub struct ChannelService {
-    channels: RefCell<HashMap<Box<str>, Rc<Channel>>>,
+    channels: RefCell<Map<Box<str>, Rc<Channel>>>,
 }
 
 impl ChannelService {

@@ -1,7 +1,7 @@
 //! One client's connection, as everybody but its own task sees it: a way to send, and one way to end.
 
 use super::{
-    CloseReason, Frame, Wire,
+    CloseReason, Frame, PushEncoder, Wire,
     bucket::{Bucket, Rate},
     outbox::Outbox,
     wire::Framing,
@@ -84,9 +84,15 @@ impl Connection {
         self.peer
     }
 
-    /// How pushes must look; `None` until the client takes data.
-    pub fn wire(&self) -> Option<Rc<Wire>> {
-        (self.state.get() == State::Working).then(|| self.wire.borrow().clone())
+    /// Puts a push into the outbox, once the client takes data.
+    pub(crate) fn enqueue_push(self: &Rc<Self>, app: &App, encoder: &mut PushEncoder<'_>) {
+        if self.state.get() != State::Working {
+            return;
+        }
+        let frame = encoder.encode(&self.wire.borrow());
+        if let Some(frame) = frame {
+            self.enqueue(app, frame);
+        }
     }
 
     /// Puts a frame into the outbox. When that is full the connection's policy decides.

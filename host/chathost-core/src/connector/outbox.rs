@@ -4,16 +4,19 @@
 //! bytes and reports how many the kernel took.
 
 use bytes::Bytes;
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
-/// Bytes for one client, encoded and shared with all others that get them.
+/// Bytes for clients, encoded once and shared by all who get them. All on one thread, so sharing costs no lock.
 #[derive(Debug, Clone)]
-pub struct Frame {
+pub struct Frame(Rc<Content>);
+
+#[derive(Debug)]
+struct Content {
     bytes: Bytes,
     class: Class,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
 enum Class {
     /// A push: may be dropped for a newer one, where the policy says so.
     Push,
@@ -28,30 +31,33 @@ enum Class {
 impl Frame {
     /// A push. `latest` names its route if only the newest of that route counts.
     pub fn push(bytes: Bytes, latest: Option<Arc<str>>) -> Self {
-        Self {
-            bytes,
-            class: latest.map_or(Class::Push, Class::Latest),
-        }
+        Self::new(bytes, latest.map_or(Class::Push, Class::Latest))
     }
 
     /// A response, a heartbeat, a kick.
     pub fn kept(bytes: Bytes) -> Self {
-        Self {
-            bytes,
-            class: Class::Kept,
-        }
+        Self::new(bytes, Class::Kept)
     }
 
     /// A pong, or the answer to a close.
     pub fn control(bytes: Bytes) -> Self {
-        Self {
-            bytes,
-            class: Class::Control,
-        }
+        Self::new(bytes, Class::Control)
+    }
+
+    fn new(bytes: Bytes, class: Class) -> Self {
+        Self(Rc::new(Content { bytes, class }))
+    }
+
+    fn len(&self) -> usize {
+        self.0.bytes.len()
     }
 
     fn cost(&self) -> usize {
-        self.bytes.len() + OVERHEAD
+        self.len() + OVERHEAD
+    }
+
+    fn is_control(&self) -> bool {
+        self.0.class == Class::Control
     }
 }
 
@@ -72,9 +78,9 @@ impl Outbox {
     /// Appends a frame, or gives it back if it does not fit. Alone any frame fits, or a large one never would.
     pub(crate) fn push(&mut self, frame: Frame, limit: usize) -> Result<(), Frame> {
         let begun = self.begun > 0 && self.frames.len() == 1;
-        if frame.class == Class::Control
+        if frame.is_control()
             && !begun
-            && let Some(last) = self.frames.back_mut().filter(|last| last.class == Class::Control)
+            && let Some(last) = self.frames.back_mut().filter(|last| last.is_control())
         {
             self.cost = self.cost - last.cost() + frame.cost();
             *last = frame;
@@ -97,7 +103,7 @@ impl Outbox {
         let mut place = 0;
         self.frames.retain(|old| {
             place += 1;
-            let droppable = match (&old.class, &frame.class) {
+            let droppable = match (&old.0.class, &frame.0.class) {
                 (Class::Latest(old), Class::Latest(new)) => old == new,
                 (Class::Push | Class::Latest(_), _) => oldest_first && excess > 0,
                 (Class::Kept | Class::Control, _) => false,
@@ -122,17 +128,17 @@ impl Outbox {
         gather: usize,
         write: impl FnOnce(&[u8]) -> R,
     ) -> Option<R> {
-        let first = self.frames.front()?.bytes.get(self.begun..)?;
+        let first = self.frames.front()?.0.bytes.get(self.begun..)?;
         if self.frames.len() == 1 || first.len() >= gather {
             return Some(write(first));
         }
         scratch.clear();
         scratch.extend_from_slice(first);
         for frame in self.frames.iter().skip(1) {
-            if scratch.len() + frame.bytes.len() > gather {
+            if scratch.len() + frame.len() > gather {
                 break;
             }
-            scratch.extend_from_slice(&frame.bytes);
+            scratch.extend_from_slice(&frame.0.bytes);
         }
         Some(write(scratch))
     }
@@ -140,12 +146,7 @@ impl Outbox {
     /// The kernel took this many bytes.
     pub(crate) fn written(&mut self, mut count: usize) {
         count += self.begun;
-        while let Some(first) = self
-            .frames
-            .front()
-            .map(|frame| frame.bytes.len())
-            .filter(|&len| len <= count)
-        {
+        while let Some(first) = self.frames.front().map(Frame::len).filter(|&len| len <= count) {
             count -= first;
             self.cost -= first + OVERHEAD;
             self.frames.pop_front();

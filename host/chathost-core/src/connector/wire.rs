@@ -235,7 +235,7 @@ impl Wires {
 pub(crate) struct PushEncoder<'a> {
     message: &'a PushMessage,
     latest: bool,
-    done: Vec<(Rc<Wire>, Option<Bytes>)>,
+    done: Vec<(Rc<Wire>, Option<Frame>)>,
 }
 
 impl<'a> PushEncoder<'a> {
@@ -250,25 +250,19 @@ impl<'a> PushEncoder<'a> {
 
     /// The frame for connections of this form; `None` if it cannot be encoded.
     pub(crate) fn encode(&mut self, wire: &Rc<Wire>) -> Option<Frame> {
-        let known = self
-            .done
-            .iter()
-            .find(|(known, _)| Rc::ptr_eq(known, wire))
-            .map(|(_, bytes)| bytes.clone());
-        let bytes = known.unwrap_or_else(|| {
-            let PushMessage { route, body } = self.message;
-            let bytes = wire.encode_push(route, body);
-            if let Err(error) = &bytes {
-                tracing::warn!(%route, %error, "a push could not be encoded");
-            }
-            let bytes = bytes.ok();
-            self.done.push((wire.clone(), bytes.clone()));
-            bytes
-        })?;
-        Some(Frame::push(
-            bytes,
-            self.latest.then(|| self.message.route.clone()),
-        ))
+        if let Some((_, frame)) = self.done.iter().find(|(known, _)| Rc::ptr_eq(known, wire)) {
+            return frame.clone();
+        }
+        let PushMessage { route, body } = self.message;
+        let bytes = wire.encode_push(route, body);
+        if let Err(error) = &bytes {
+            tracing::warn!(%route, %error, "a push could not be encoded");
+        }
+        let frame = bytes
+            .ok()
+            .map(|bytes| Frame::push(bytes, self.latest.then(|| route.clone())));
+        self.done.push((wire.clone(), frame.clone()));
+        frame
     }
 }
 

@@ -3,7 +3,7 @@
 //! Built once when handlers load. The dictionary is made of the manifests of all server types; dispatch looks methods
 //! up here, so only what is declared can be called.
 
-use std::collections::HashMap;
+use crate::map::Map;
 
 /// Numbers a method within its manifest.
 pub type MethodId = usize;
@@ -37,16 +37,16 @@ pub struct Method {
 pub struct Manifest {
     server_type: String,
     methods: Vec<Method>,
-    handlers: HashMap<String, MethodId>,
-    remotes: HashMap<String, MethodId>,
+    handlers: Map<String, MethodId>,
+    remotes: Map<String, MethodId>,
 }
 
 impl Manifest {
     /// Indexes methods; their ids are their places in the list. Of two with one name the later one counts.
     pub fn new(server_type: &str, methods: Vec<Method>) -> Self {
-        let mut handlers = HashMap::new();
-        let mut remotes = HashMap::new();
-        let mut short: HashMap<String, Vec<MethodId>> = HashMap::new();
+        let mut handlers = Map::default();
+        let mut remotes = Map::default();
+        let mut short: Map<String, Vec<MethodId>> = Map::default();
         for (id, method) in methods.iter().enumerate() {
             match method.kind {
                 Kind::Handler => {

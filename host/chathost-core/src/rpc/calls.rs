@@ -11,10 +11,10 @@ use crate::{
     dispatch::Incoming,
     envelope::{Answer, CallId, Content, ServerId},
     error::{CallError, Reply},
+    map::Map,
 };
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
     fmt,
     rc::Rc,
     time::Duration,
@@ -40,8 +40,8 @@ struct Waiting {
 #[derive(Debug)]
 pub struct Calls {
     last: Cell<CallId>,
-    waiting: RefCell<HashMap<CallId, Waiting>>,
-    per_server: RefCell<HashMap<ServerId, usize>>,
+    waiting: RefCell<Map<CallId, Waiting>>,
+    per_server: RefCell<Map<ServerId, usize>>,
     timeout: Duration,
     limit: usize,
     busy: Busy,

@@ -5,10 +5,11 @@
 //! running a script for each message.
 
 use crate::{
-    app::App, config::ServerInfo, envelope::ServerId, error::CallError, hash, session::BackendSession,
+    app::App, config::ServerInfo, envelope::ServerId, error::CallError, hash, map::Map,
+    session::BackendSession,
 };
 use serde_json::Value;
-use std::{borrow::Cow, cell::RefCell, collections::HashMap, fmt, rc::Rc, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, fmt, rc::Rc, sync::Arc};
 
 /// What a caller gives to choose by: a session, or any value.
 #[derive(Debug, Clone)]
@@ -31,7 +32,7 @@ enum Policy {
 /// The rules, per server type.
 #[derive(Default)]
 pub struct Router {
-    policies: RefCell<HashMap<Box<str>, Policy>>,
+    policies: RefCell<Map<Box<str>, Policy>>,
 }
 
 impl Router {

@@ -9,12 +9,13 @@ use crate::{
     envelope::{ServerId, SessionOp, SessionTarget, Uid},
     error::CallError,
     handler::{Event, Listener},
+    map::Map,
     session::{BackendSession, Settings, Snapshot},
 };
 use serde_json::Value;
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::hash_map::Entry,
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
@@ -70,13 +71,20 @@ impl Session {
     }
 }
 
+/// The sessions of a uid, in the order in which they were bound. Nearly always there is one, which then is one step away.
+#[derive(Debug)]
+struct Bound {
+    first: Rc<Session>,
+    more: Vec<Rc<Session>>,
+}
+
 /// All sessions of one frontend.
 #[derive(Debug)]
 pub struct SessionService {
     single_session: bool,
     last_id: Cell<u64>,
-    sessions: RefCell<HashMap<u64, Rc<Session>>>,
-    by_uid: RefCell<HashMap<Uid, Vec<Rc<Session>>>>,
+    sessions: RefCell<Map<u64, Rc<Session>>>,
+    by_uid: RefCell<Map<Uid, Bound>>,
     listeners: RefCell<Vec<(Event, Listener)>>,
 }
 
@@ -115,16 +123,24 @@ impl SessionService {
 
     /// The sessions bound to a uid, in the order in which they were bound. Empty when there is none.
     pub fn by_uid(&self, uid: &str) -> Vec<Rc<Session>> {
-        self.by_uid.borrow().get(uid).cloned().unwrap_or_default()
+        let by_uid = self.by_uid.borrow();
+        let Some(bound) = by_uid.get(uid) else {
+            return Vec::new();
+        };
+        std::iter::once(&bound.first)
+            .chain(&bound.more)
+            .cloned()
+            .collect()
     }
 
     /// Calls `each` with the sessions bound to a uid; false when there is none. For the push path: copies nothing.
     pub(crate) fn for_uid(&self, uid: &str, mut each: impl FnMut(&Session)) -> bool {
         let by_uid = self.by_uid.borrow();
-        let Some(sessions) = by_uid.get(uid) else {
+        let Some(bound) = by_uid.get(uid) else {
             return false;
         };
-        sessions.iter().for_each(|session| each(session));
+        each(&bound.first);
+        bound.more.iter().for_each(|session| each(session));
         true
     }
 
@@ -172,11 +188,13 @@ impl SessionService {
             )));
         }
         let uid: Uid = uid.into();
-        self.by_uid
-            .borrow_mut()
-            .entry(uid.clone())
-            .or_default()
-            .push(session.clone());
+        match self.by_uid.borrow_mut().entry(uid.clone()) {
+            Entry::Occupied(bound) => bound.into_mut().more.push(session.clone()),
+            Entry::Vacant(place) => drop(place.insert(Bound {
+                first: session.clone(),
+                more: Vec::new(),
+            })),
+        }
         session.set_uid(Some(uid));
         self.fire(app, &session, Event::Bind, "");
         Ok(())
@@ -313,11 +331,13 @@ impl SessionService {
 
     fn forget_uid(&self, session: &Rc<Session>, uid: &str) {
         let mut by_uid = self.by_uid.borrow_mut();
-        if let Some(sessions) = by_uid.get_mut(uid) {
-            sessions.retain(|bound| !Rc::ptr_eq(bound, session));
-            if sessions.is_empty() {
-                by_uid.remove(uid);
-            }
+        let Some(bound) = by_uid.get_mut(uid) else { return };
+        if !Rc::ptr_eq(&bound.first, session) {
+            bound.more.retain(|other| !Rc::ptr_eq(other, session));
+        } else if bound.more.is_empty() {
+            by_uid.remove(uid);
+        } else {
+            bound.first = bound.more.remove(0);
         }
     }
 
