@@ -60,6 +60,8 @@ pub struct Row {
     pub channels: usize,
     /// Calls that run.
     pub running: usize,
+    /// Libraries that this process has opened and never closes; in the row of the master.
+    pub libraries: usize,
     /// How the handlers do.
     pub handlers: Vec<HandlerRow>,
 }
@@ -201,6 +203,7 @@ async fn rows(host: &Host) -> Vec<Row> {
         sessions: 0,
         channels: 0,
         running: 0,
+        libraries: chathost_native::kept_open(),
         handlers: Vec::new(),
     };
     let mut rows = vec![master];
@@ -235,6 +238,7 @@ async fn rows(host: &Host) -> Vec<Row> {
             sessions,
             channels,
             running,
+            libraries: 0,
             handlers: handlers.collect(),
         });
     }

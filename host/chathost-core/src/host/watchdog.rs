@@ -13,7 +13,7 @@ use std::{
 };
 
 /// How often it looks.
-const EVERY: Duration = Duration::from_millis(50);
+const EVERY: Duration = Duration::from_millis(100);
 
 /// A thread that ends with this.
 #[derive(Debug)]

@@ -23,10 +23,17 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
     };
     if args.json {
         say(&serde_json::to_string(&rows)?);
-    } else if args.handlers {
-        table(&handlers(&rows)).iter().for_each(|line| say(line));
     } else {
-        table(&servers(&rows)).iter().for_each(|line| say(line));
+        let lines = if args.handlers {
+            handlers(&rows)
+        } else {
+            servers(&rows)
+        };
+        table(&lines).iter().for_each(|line| say(line));
+        let libraries: usize = rows.iter().map(|row| row.libraries).sum();
+        if libraries > 0 {
+            say(&format!("libraries kept open: {libraries}"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
