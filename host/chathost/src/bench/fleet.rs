@@ -242,6 +242,12 @@ impl Fleet {
             .is_some_and(|it| it.state != State::Closed)
     }
 
+    fn is_connecting(&self, number: usize) -> bool {
+        self.connections
+            .get(number)
+            .is_some_and(|it| it.state == State::Connecting)
+    }
+
     /// Writes what is to be written, waits for what comes, and tells it.
     pub(crate) fn turn(&mut self, wait: Duration, listener: &mut dyn Listener) -> io::Result<()> {
         let wait = self.send_beats().map_or(wait, |due| wait.min(due));
@@ -263,6 +269,9 @@ impl Fleet {
         for event in &ready {
             let number = event.data.u64() as usize;
             let flags = event.flags;
+            if flags.contains(EventFlags::ERR) && self.is_connecting(number) {
+                self.end(number, "nobody listens there", listener);
+            }
             if flags.contains(EventFlags::OUT) {
                 self.writable(number);
             }

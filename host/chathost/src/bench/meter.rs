@@ -142,6 +142,13 @@ impl Part {
         }
     }
 
+    /// What counts, after a warm-up, of which only the mistakes do.
+    pub(crate) fn warmed_up(&self) -> Self {
+        let mut part = Self::new(self.name.clone());
+        part.meter.errors.clone_from(&self.meter.errors);
+        part
+    }
+
     /// Begins a stretch.
     pub(crate) fn mark(fleet: &Fleet, process: Option<Process>) -> Mark {
         Mark {

@@ -272,7 +272,8 @@ impl Rooms {
                 }
             }
             Event::Response { sent, body } => {
-                self.part.meter.respond(now - sent);
+                // Not with `respond`: the plot is of deliveries.
+                self.part.meter.response.record(now.saturating_sub(sent));
                 if let Some(code) = refusal(body) {
                     self.part.meter.fail(&format!("refused with {code}"));
                     self.refused(connection, now, sent);

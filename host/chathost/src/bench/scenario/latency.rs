@@ -51,7 +51,7 @@ pub(crate) fn run(args: &BenchArgs, setting: &Setting) -> anyhow::Result<Vec<Par
     };
     setting.speaks_json(&fleet, &clients.route)?;
     clients.round(&mut fleet, setting, WARM_UP)?;
-    clients.part = Part::new("server");
+    clients.part = clients.part.warmed_up();
     clients.round(&mut fleet, setting, args.seconds)?;
     Ok(vec![clients.part])
 }
@@ -89,6 +89,9 @@ impl Clients {
         let (Some(open), Some(body)) = (self.open.get_mut(client), self.bodies.get(client)) else {
             return;
         };
+        if !fleet.is_open(client) {
+            return;
+        }
         *open += self.burst;
         for _ in 0..self.burst {
             fleet.request(client, &self.route, body);

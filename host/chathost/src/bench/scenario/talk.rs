@@ -82,7 +82,7 @@ fn run(
         talk.round(&mut fleet, 0, WARM_UP, NONE)?;
         if let Some(rooms) = talk.rooms.first_mut() {
             sample = rooms.sample.clone();
-            rooms.part = Part::new("server");
+            rooms.part = rooms.part.warmed_up();
         }
     }
     // Dropped, and ended, when the run has.
@@ -101,7 +101,7 @@ fn run(
         let last = talk.rooms.len() - 1;
         talk.round(&mut fleet, last, WARM_UP, NONE)?;
         if let Some(rooms) = talk.rooms.last_mut() {
-            rooms.part = Part::new("limit");
+            rooms.part = rooms.part.warmed_up();
         }
     }
     let rounds = args.rounds.max(1);
