@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{fs, path::PathBuf, process::Command, rc::Rc, sync::Arc, time::Instant};
 
+/// Or as many as the first argument says.
 const CALLS: u32 = 200_000;
 
 #[derive(Deserialize)]
@@ -99,6 +100,10 @@ fn app() -> (tempfile::TempDir, Rc<App>) {
 }
 
 fn main() {
+    let calls = std::env::args()
+        .nth(1)
+        .and_then(|calls| calls.parse().ok())
+        .unwrap_or(CALLS);
     let path = std::env::var_os("CHAT").map_or_else(library, PathBuf::from);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -125,7 +130,7 @@ fn main() {
             notify: false,
         };
         let channel = app.channels.create_channel("room");
-        for members in [0] {
+        for members in [0, 1, 10] {
             while channel.user_amount() < members {
                 let uid = format!("user{}*room", channel.user_amount());
                 app.channels.add(&channel, uid.into(), "chat-1".into());
@@ -134,17 +139,17 @@ fn main() {
             // In turns, and the best of each: what else runs on the machine hits both.
             for _ in 0..7 {
                 let began = Instant::now();
-                for _ in 0..CALLS {
+                for _ in 0..calls {
                     assert!(!direct(&app, request()).await.failed);
                 }
                 best_direct = best_direct.min(began.elapsed().as_secs_f64());
                 let began = Instant::now();
-                for _ in 0..CALLS {
+                for _ in 0..calls {
                     assert!(!native.handle(request()).await.failed);
                 }
                 best = best.min(began.elapsed().as_secs_f64());
             }
-            let each = |all: f64| all / f64::from(CALLS) * 1e9;
+            let each = |all: f64| all / f64::from(calls) * 1e9;
             println!(
                 "{members} members: directly {:.0} ns, native {:.0} ns, {:.2} times",
                 each(best_direct),

@@ -55,6 +55,11 @@ impl Instance {
         if let Some(answer) = open.answer() {
             return answer.read();
         }
+        // Apart, so that what does not wait stays small.
+        Box::pin(self.wait_for(open)).await
+    }
+
+    async fn wait_for(&self, open: Open) -> Result<Bytes, Failure> {
         if self.has_ended() {
             return Err(Failure::Ended);
         }

@@ -12,7 +12,7 @@ use chathost_abi::{
     ABI_VERSION, Bytes, CODE_BAD_REQUEST, CODE_FAILED, CODE_GONE, CODE_NOT_FOUND, Done, Header, Host, Push,
     Rpc,
 };
-use std::{borrow::Cow, rc::Rc};
+use std::{borrow::Cow, cell::Cell, rc::Rc};
 
 /// The functions that every instance gets.
 pub(crate) fn host_table() -> Host {
@@ -117,6 +117,11 @@ unsafe fn here(host: *const Host, function: &str) -> Option<Rc<Instance>> {
     instance
 }
 
+thread_local! {
+    /// For values that are written and read within one call.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 const WRONG_THREAD: &str = "the host was called on a wrong thread, or after the instance was destroyed";
 
 unsafe extern "C" fn declare(host: *const Host, kind: u32, name: Bytes, flags: u32, method: u32) {
@@ -215,11 +220,17 @@ unsafe extern "C" fn session_get(host: *const Host, session: u64, key: Bytes, do
         return finish(done, CODE_NOT_FOUND, b"there is no such session handle");
     };
     // Written inside, called outside: the plugin may change the session.
-    match session.with(&key, |value| value.map(serde_json::to_vec)) {
+    let mut json = SCRATCH.take();
+    json.clear();
+    let written = session.with(&key, |value| {
+        value.map(|value| serde_json::to_writer(&mut json, value))
+    });
+    match written {
         None => finish(done, 0, b""),
-        Some(Ok(json)) => finish(done, 0, &json),
+        Some(Ok(())) => finish(done, 0, &json),
         Some(Err(error)) => finish(done, CODE_FAILED, error.to_string().as_bytes()),
     }
+    SCRATCH.set(json);
 }
 
 unsafe extern "C" fn session_set(host: *const Host, session: u64, key: Bytes, value: Bytes) {

@@ -39,7 +39,7 @@ async fn send(app: App, said: Said, session: Session) -> Result<Sent> {
         from: name_of(&uid),
         target: &target,
     };
-    let channel = app.channel(&room);
+    let channel = app.channel(room);
     if target == "*" {
         channel.push_message("onChat", &chat)?;
         return Ok(Sent { route: said.route });
@@ -51,7 +51,7 @@ async fn send(app: App, said: Said, session: Session) -> Result<Sent> {
         }
         other => other.to_string(),
     };
-    let member = channel.member(&format!("{name}*{room}"));
+    let member = channel.member(&format!("{name}*{}", channel.name()));
     let member = member.ok_or_else(|| match channel.exists() {
         true => Error::new(404, format!("{name} is not in this room")),
         false => nowhere(),
@@ -66,7 +66,7 @@ async fn add(
     app: App,
     (uid, sid, room, create): (String, String, String, Option<bool>),
 ) -> Result<Vec<String>> {
-    let channel = room_of(&app, &room, create);
+    let channel = room_of(&app, room, create);
     if channel.exists() {
         channel.push_message("onAdd", &json!({ "route": "onAdd", "user": name_of(&uid) }))?;
         channel.add(&uid, &sid);
@@ -76,12 +76,12 @@ async fn add(
 
 /// The names in a room.
 async fn get(app: App, (room, create): (String, Option<bool>)) -> Result<Vec<String>> {
-    Ok(names(&room_of(&app, &room, create)))
+    Ok(names(&room_of(&app, room, create)))
 }
 
 /// Called by connectors: takes a user out of a room and tells the others.
 async fn kick(app: App, (uid, sid, room): (String, String, Option<String>)) -> Result<()> {
-    let channel = app.channel(&room.unwrap_or_default());
+    let channel = app.channel(room.unwrap_or_default());
     // The channel is gone with its last member.
     if channel.leave(&uid, &sid) && channel.exists() {
         channel.push_message("onLeave", &json!({ "route": "onLeave", "user": name_of(&uid) }))?;
@@ -89,7 +89,7 @@ async fn kick(app: App, (uid, sid, room): (String, String, Option<String>)) -> R
     Ok(())
 }
 
-fn room_of(app: &App, room: &str, create: Option<bool>) -> Channel {
+fn room_of(app: &App, room: String, create: Option<bool>) -> Channel {
     match create {
         Some(true) => app.create_channel(room),
         _ => app.channel(room),

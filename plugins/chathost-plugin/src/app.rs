@@ -48,13 +48,14 @@ impl App {
     }
 
     /// The channel of this name. Asks nothing: whether there is one is [`Channel::exists`]'s to say.
-    pub fn channel(&self, name: &str) -> Channel {
-        Channel::new(self, name)
+    pub fn channel(&self, name: impl Into<String>) -> Channel {
+        Channel::new(self, name.into())
     }
 
     /// The channel of this name; made if there is none.
-    pub fn create_channel(&self, name: &str) -> Channel {
-        self.tell("channelService.createChannel", &(name,));
+    pub fn create_channel(&self, name: impl Into<String>) -> Channel {
+        let name = name.into();
+        self.tell("channelService.createChannel", &(&name,));
         Channel::new(self, name)
     }
 

@@ -28,10 +28,10 @@ pub struct Member {
 }
 
 impl Channel {
-    pub(crate) fn new(app: &App, name: &str) -> Self {
+    pub(crate) fn new(app: &App, name: String) -> Self {
         Self {
             app: app.clone(),
-            name: name.to_owned(),
+            name,
         }
     }
 

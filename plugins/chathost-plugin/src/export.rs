@@ -133,7 +133,7 @@ pub(crate) unsafe extern "C" fn call(instance: *mut c_void, call: *const Call) {
     // SAFETY: as above.
     let (route, body) = unsafe { (bytes(call.route), bytes(call.body)) };
     let session = (call.session != 0).then(|| Session::lent(&app, call.session));
-    let begun = panics::catch(|| -> Result<Answer> {
+    let begun = panics::catch(|| -> Result<Answered> {
         let methods = app.methods();
         let method = methods
             .method(call.method)
@@ -143,7 +143,14 @@ pub(crate) unsafe extern "C" fn call(instance: *mut c_void, call: *const Call) {
             body,
             session: session.clone(),
         };
-        Ok(method(&app, incoming))
+        let mut answer = method(&app, incoming);
+        // Most handlers do not wait: they are polled once, in place, and need no task.
+        Ok(
+            match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(outcome) => Answered::Now(outcome),
+                Poll::Pending => Answered::Later(answer),
+            },
+        )
     });
     let begun = begun.unwrap_or_else(|said| Err(Error::internal(said)));
     let (host, id) = (app.host(), call.id);
@@ -156,7 +163,7 @@ pub(crate) unsafe extern "C" fn call(instance: *mut c_void, call: *const Call) {
             Err(error) => host.complete(id, error.status(), error.message().as_bytes()),
         }
     };
-    match begun.and_then(first) {
+    match begun {
         Ok(Answered::Now(outcome)) => finish(outcome),
         Ok(Answered::Later(answer)) => app.tasks().wait(Box::pin(async move {
             let outcome = panics::caught(answer).await;
@@ -170,16 +177,6 @@ pub(crate) unsafe extern "C" fn call(instance: *mut c_void, call: *const Call) {
 enum Answered {
     Now(Result<Vec<u8>>),
     Later(Answer),
-}
-
-/// Most handlers do not wait: they are polled once, in place, and need no task.
-fn first(mut answer: Answer) -> Result<Answered> {
-    let mut context = Context::from_waker(Waker::noop());
-    match panics::catch(|| answer.as_mut().poll(&mut context)) {
-        Ok(Poll::Ready(outcome)) => Ok(Answered::Now(outcome)),
-        Ok(Poll::Pending) => Ok(Answered::Later(answer)),
-        Err(said) => Err(Error::internal(said)),
-    }
 }
 
 pub(crate) unsafe extern "C" fn wake(instance: *mut c_void, token: u64) {

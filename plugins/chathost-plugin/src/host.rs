@@ -1,6 +1,9 @@
 //! The host's table of functions, made safe: bytes in, bytes out.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    panics,
+};
 use chathost_abi::{ABI_VERSION, Bytes, CODE_FAILED, Done, Header, Host, Kind, Push, Rpc};
 use std::{
     cell::RefCell,
@@ -95,7 +98,9 @@ impl HostRef {
     /// Without waiting for an acknowledgement.
     pub(crate) fn push(self, push: &Push) -> Result<Vec<u8>> {
         // SAFETY: as in `declare`; so is the structure, and what it points to: see `channel::Push`.
-        at_once(|done| unsafe { (self.table().push)(self.0, push, done) })
+        at_once(<[u8]>::to_vec, |done| unsafe {
+            (self.table().push)(self.0, push, done)
+        })
     }
 
     pub(crate) fn push_acknowledged(self, push: &Push) -> Pending {
@@ -127,14 +132,20 @@ impl HostRef {
         unsafe { (self.table().cancel)(self.0, timer) };
     }
 
-    pub(crate) fn session_uid(self, session: u64) -> Result<Vec<u8>> {
+    /// `read` gets plain text.
+    pub(crate) fn session_uid<R>(self, session: u64, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
         // SAFETY: as in `declare`.
-        at_once(|done| unsafe { (self.table().session_uid)(self.0, session, done) })
+        at_once(read, |done| unsafe {
+            (self.table().session_uid)(self.0, session, done)
+        })
     }
 
-    pub(crate) fn session_get(self, session: u64, key: &str) -> Result<Vec<u8>> {
+    /// `read` gets JSON, or nothing.
+    pub(crate) fn session_get<R>(self, session: u64, key: &str, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
         // SAFETY: as in `declare`.
-        at_once(|done| unsafe { (self.table().session_get)(self.0, session, lend(key.as_bytes()), done) })
+        at_once(read, |done| unsafe {
+            (self.table().session_get)(self.0, session, lend(key.as_bytes()), done)
+        })
     }
 
     pub(crate) fn session_set(self, session: u64, key: &str, value: &[u8]) {
@@ -160,18 +171,33 @@ fn outcome(code: i64, result: &[u8]) -> Result<Vec<u8>> {
     }
 }
 
-/// The result of a function that is done before it returns.
-fn at_once(call: impl FnOnce(Done)) -> Result<Vec<u8>> {
-    unsafe extern "C" fn told(context: *mut c_void, code: i64, result: Bytes) {
-        // SAFETY: the context is the one below; the host calls this before the function returns.
-        unsafe { *context.cast::<Option<Result<Vec<u8>>>>() = Some(outcome(code, bytes(result))) };
+/// The result of a function that is done before it returns, read where the host has it.
+fn at_once<R, F: FnOnce(&[u8]) -> R>(read: F, call: impl FnOnce(Done)) -> Result<R> {
+    struct Slot<R, F> {
+        read: Option<F>,
+        result: Option<Result<R>>,
     }
-    let mut result: Option<Result<Vec<u8>>> = None;
+    unsafe extern "C" fn told<R, F: FnOnce(&[u8]) -> R>(context: *mut c_void, code: i64, result: Bytes) {
+        // SAFETY: the context is the slot below; the host calls this once, before the function returns.
+        let (slot, result) = unsafe { (&mut *context.cast::<Slot<R, F>>(), bytes(result)) };
+        // What reads may be the author's `Deserialize`: a panic must not go through the host.
+        slot.result = match slot.read.take() {
+            Some(read) if code == 0 => match panics::catch_inside(|| read(result)) {
+                Ok(value) => Some(Ok(value)),
+                Err(said) => Some(Err(Error::internal(said))),
+            },
+            _ => Some(outcome(code, result).and_then(|_| Err(unanswered()))),
+        };
+    }
+    let mut slot = Slot {
+        read: Some(read),
+        result: None,
+    };
     call(Done {
-        context: (&raw mut result).cast(),
-        call: Some(told),
+        context: (&raw mut slot).cast(),
+        call: Some(told::<R, F>),
     });
-    result.unwrap_or_else(|| Err(unanswered()))
+    slot.result.unwrap_or_else(|| Err(unanswered()))
 }
 
 fn unanswered() -> Error {

@@ -33,9 +33,14 @@ pub(crate) fn listen() {
 /// Runs it; an error is what the panic said.
 pub(crate) fn catch<R>(work: impl FnOnce() -> R) -> Result<R, String> {
     let outer = CATCHING.replace(true);
-    let caught = panic::catch_unwind(AssertUnwindSafe(work));
+    let caught = catch_inside(work);
     CATCHING.set(outer);
-    caught.map_err(|payload| {
+    caught
+}
+
+/// As `catch`, for what is run inside one: what the host calls back.
+pub(crate) fn catch_inside<R>(work: impl FnOnce() -> R) -> Result<R, String> {
+    panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
         let said = SAID.take();
         if !said.is_empty() {
             return said;

@@ -52,8 +52,9 @@ impl Session {
 
     /// Whom it is bound to.
     pub fn uid(&self) -> Option<String> {
-        let uid = self.0.app.host().session_uid(self.handle()).ok()?;
-        String::from_utf8(uid).ok().filter(|uid| !uid.is_empty())
+        let text = |uid: &[u8]| std::str::from_utf8(uid).unwrap_or_default().to_owned();
+        let uid = self.0.app.host().session_uid(self.handle(), text).ok()?;
+        Some(uid).filter(|uid| !uid.is_empty())
     }
 
     /// Its id on its frontend.
@@ -71,8 +72,8 @@ impl Session {
 
     /// A setting; `None` also if it cannot be read as this type.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
-        let value = self.0.app.host().session_get(self.handle(), key).ok()?;
-        read(&value).ok().flatten()
+        let value = self.0.app.host().session_get(self.handle(), key, read);
+        value.ok()?.ok().flatten()
     }
 
     /// Changes a setting of this copy; `push` makes it last.

@@ -31,7 +31,7 @@ async fn hello(app: App, msg: Hello, session: Session) -> Result<Greeting> {
     };
     // The others in the room hear it, if the client is in one.
     if let Some(room) = session.get::<String>("rid") {
-        app.channel(&room).push_message("onHello", &greeting)?;
+        app.channel(room).push_message("onHello", &greeting)?;
     }
     Ok(greeting)
 }

@@ -76,12 +76,9 @@ fn uid(value: Option<&Value>) -> Option<Uid> {
     }
 }
 
-/// `["alice", "bob"]`, or nothing.
+/// `["alice", "bob"]`.
 pub(super) fn uids(list: &[u8]) -> Arg<Vec<Uid>> {
     let wrong = || bad("exclude has to be an array of uids".to_owned());
-    if list.is_empty() {
-        return Ok(Vec::new());
-    }
     let list: Vec<Value> = serde_json::from_slice(list).map_err(|_| wrong())?;
     list.iter()
         .map(|value| uid(Some(value)).ok_or_else(wrong))

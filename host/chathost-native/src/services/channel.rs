@@ -12,7 +12,7 @@ use chathost_core::{
     envelope::{PushMessage, Uid},
     error::CallError,
 };
-use serde_json::{Value, json as object};
+use serde_json::json as object;
 use std::rc::Rc;
 
 pub(super) fn ask(instance: &Instance, name: &str, args: &Args<'_>) -> Option<Told> {
@@ -115,8 +115,11 @@ impl Instance {
                     route: String::from_utf8_lossy(route).into(),
                     body: bytes::Bytes::copy_from_slice(body),
                 },
-                options: PushOptions {
-                    exclude: uids(exclude)?.into(),
+                options: match exclude {
+                    [] => PushOptions::default(),
+                    exclude => PushOptions {
+                        exclude: uids(exclude)?.into(),
+                    },
                 },
                 acknowledged: push.flags & PUSH_ACKNOWLEDGED != 0,
                 binded: push.flags & PUSH_BINDED != 0,
@@ -198,7 +201,7 @@ fn names(uids: &[Uid]) -> Told {
     if uids.is_empty() {
         return nothing();
     }
-    json(uids.iter().map(|uid| Value::from(&**uid)).collect::<Vec<_>>())
+    json(uids.iter().map(|uid| &**uid).collect::<Vec<_>>())
 }
 
 fn none(channel: &str) -> CallError {
