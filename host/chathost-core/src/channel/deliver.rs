@@ -8,13 +8,26 @@ use crate::{
     connector::PushEncoder,
     envelope::{PushMessage, Uid},
 };
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 /// Delivers to users of this frontend. Returns those that have no session here.
-pub(crate) fn push(app: &Rc<App>, message: &PushMessage, recipients: &[Uid], exclude: &[Uid]) -> Vec<Uid> {
+pub(crate) fn push(
+    app: &Rc<App>,
+    message: &PushMessage,
+    recipients: &Arc<[Uid]>,
+    exclude: &[Uid],
+) -> Vec<Uid> {
     let mut encoder = PushEncoder::new(message, latest(app, message));
+    if exclude.is_empty()
+        && let Some(sessions) = app.sessions.audience(recipients)
+    {
+        sessions
+            .iter()
+            .for_each(|session| session.connection().enqueue_push(app, &mut encoder));
+        return Vec::new();
+    }
     let mut unreached = Vec::new();
-    for uid in recipients {
+    for uid in recipients.iter() {
         if !exclude.is_empty() && exclude.contains(uid) {
             continue;
         }

@@ -39,7 +39,7 @@ impl GlobalChannels {
             }
             GlobalOp::Members => return Answer::Uids(self.members(name)),
             GlobalOp::Push(message) => {
-                return Answer::Uids(deliver::push(app, message, &self.members(name), &[]));
+                return Answer::Uids(deliver::push(app, message, &self.members(name).into(), &[]));
             }
             GlobalOp::Destroy => drop(self.0.borrow_mut().remove(name)),
         }

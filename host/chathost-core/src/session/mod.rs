@@ -4,6 +4,7 @@
 //! [`BackendSession`] is what a handler holds, on any server: a copy of the settings as they were when the message
 //! left, whose `bind` and `push` are calls home.
 
+mod audience;
 mod backend;
 mod service;
 

@@ -10,7 +10,10 @@ use crate::{
     error::CallError,
     handler::{Event, Listener},
     map::Map,
-    session::{BackendSession, Settings, Snapshot},
+    session::{
+        BackendSession, Settings, Snapshot,
+        audience::{Audiences, Sessions},
+    },
 };
 use serde_json::Value;
 use std::{
@@ -85,6 +88,7 @@ pub struct SessionService {
     last_id: Cell<u64>,
     sessions: RefCell<Map<u64, Rc<Session>>>,
     by_uid: RefCell<Map<Uid, Bound>>,
+    audiences: Audiences,
     listeners: RefCell<Vec<(Event, Listener)>>,
 }
 
@@ -96,6 +100,7 @@ impl SessionService {
             last_id: Cell::new(0),
             sessions: RefCell::default(),
             by_uid: RefCell::default(),
+            audiences: Audiences::default(),
             listeners: RefCell::default(),
         }
     }
@@ -144,6 +149,18 @@ impl SessionService {
         true
     }
 
+    /// The sessions of a large group, if each of its uids has exactly one. For the push path: asked again for the same
+    /// list, it looks nobody up.
+    pub(crate) fn audience(&self, uids: &Arc<[Uid]>) -> Option<Sessions> {
+        let by_uid = self.by_uid.borrow();
+        self.audiences.of(uids, |uid| {
+            by_uid
+                .get(uid)
+                .filter(|bound| bound.more.is_empty())
+                .map(|bound| bound.first.clone())
+        })
+    }
+
     /// Sessions here, bound or not.
     pub fn count(&self) -> usize {
         self.sessions.borrow().len()
@@ -188,6 +205,7 @@ impl SessionService {
             )));
         }
         let uid: Uid = uid.into();
+        self.audiences.forget();
         match self.by_uid.borrow_mut().entry(uid.clone()) {
             Entry::Occupied(bound) => bound.into_mut().more.push(session.clone()),
             Entry::Vacant(place) => drop(place.insert(Bound {
@@ -330,6 +348,7 @@ impl SessionService {
     }
 
     fn forget_uid(&self, session: &Rc<Session>, uid: &str) {
+        self.audiences.forget();
         let mut by_uid = self.by_uid.borrow_mut();
         let Some(bound) = by_uid.get_mut(uid) else { return };
         if !Rc::ptr_eq(&bound.first, session) {

@@ -10,6 +10,7 @@ use chathost::{
     logging, watch,
 };
 use chathost_core::{config::Cluster, host::Reload};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     path::PathBuf,
     process::ExitCode,
@@ -29,11 +30,24 @@ pub(crate) fn run(args: &StartArgs) -> anyhow::Result<ExitCode> {
     for warning in &cluster.warnings {
         tracing::warn!("{warning}");
     }
+    allow_connections();
     // The runtime goes last: it must not wait for a server that does not end.
     let runtime = runtime()?;
     let code = runtime.block_on(serve(cluster, began));
     runtime.shutdown_background();
     code
+}
+
+/// Each connection is an open file, and the usual limit is 1024 of them. More may be asked for.
+fn allow_connections() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, current = limit.current, "the limit of open files, and so of connections, stays as it was");
+    }
 }
 
 async fn serve(cluster: Cluster, began: Instant) -> anyhow::Result<ExitCode> {
