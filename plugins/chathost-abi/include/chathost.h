@@ -71,7 +71,7 @@
 #define CHATHOST_LEVEL_ERROR 3
 
 /*
- The result waits until every frontend has said whom it did not find. Not for `broadcast`.
+ The result tells who was not reached: it waits until every frontend has said so. Not for `broadcast`.
  */
 #define CHATHOST_PUSH_ACKNOWLEDGED 1
 
@@ -302,8 +302,9 @@ typedef struct chathost_host {
                 struct chathost_bytes args,
                 struct chathost_done done);
     /*
-     Pushes to clients. Whatever is pushed before a call is completed reaches a client before the answer does. The
-     result is an array of the uids that were not reached, or nothing. `[server-thread]`
+     Pushes to clients. Whatever is pushed before a call is completed reaches a client before the answer does. Done
+     before it returns, with no result; with `PUSH_ACKNOWLEDGED` when all frontends have answered, with an array of the
+     uids that were not reached, or nothing if there are none. `[server-thread]`
      */
     void (*push)(const struct chathost_host *host, const struct chathost_push *push, struct chathost_done done);
     /*

@@ -174,7 +174,7 @@ pub struct Push {
     pub flags: u32,
 }
 
-/// The result waits until every frontend has said whom it did not find. Not for `broadcast`.
+/// The result tells who was not reached: it waits until every frontend has said so. Not for `broadcast`.
 pub const PUSH_ACKNOWLEDGED: u32 = 1;
 /// With `broadcast`: only to sessions that are bound to a uid.
 pub const PUSH_BINDED: u32 = 2;
@@ -230,8 +230,9 @@ pub struct Host {
     /// is `CODE_NOT_FOUND`. `[server-thread]`
     pub ask: unsafe extern "C" fn(host: *const Self, session: u64, name: Bytes, args: Bytes, done: Done),
 
-    /// Pushes to clients. Whatever is pushed before a call is completed reaches a client before the answer does. The
-    /// result is an array of the uids that were not reached, or nothing. `[server-thread]`
+    /// Pushes to clients. Whatever is pushed before a call is completed reaches a client before the answer does. Done
+    /// before it returns, with no result; with `PUSH_ACKNOWLEDGED` when all frontends have answered, with an array of the
+    /// uids that were not reached, or nothing if there are none. `[server-thread]`
     pub push: unsafe extern "C" fn(host: *const Self, push: *const Push, done: Done),
 
     /// Calls another server. The result is an array of results; without `done` it is not waited for. `[server-thread]`

@@ -59,7 +59,7 @@ impl App {
         Channel::new(self, name)
     }
 
-    /// Pushes to these users. Returns the uids that are known at once to be out of reach.
+    /// Pushes to these users. [`Push::to_users`] has more to say.
     ///
     /// # Errors
     /// Nobody was named; the message has no JSON.
@@ -68,7 +68,7 @@ impl App {
         route: &str,
         msg: &(impl Serialize + ?Sized),
         users: &[Member],
-    ) -> Result<Vec<String>> {
+    ) -> Result<()> {
         Push::to_users(self, users).send(route, msg)
     }
 
@@ -77,7 +77,7 @@ impl App {
     /// # Errors
     /// There is no such frontend; the message has no JSON.
     pub fn broadcast(&self, server_type: &str, route: &str, msg: &(impl Serialize + ?Sized)) -> Result<()> {
-        Push::broadcast(self, server_type).send(route, msg).map(drop)
+        Push::broadcast(self, server_type).send(route, msg)
     }
 
     /// The sessions of this frontend. On a backend there are none.

@@ -46,11 +46,11 @@ impl Channel {
             .unwrap_or_default()
     }
 
-    /// Pushes to every member. Returns the uids that are known at once to be out of reach.
+    /// Pushes to every member.
     ///
     /// # Errors
     /// There is no channel of this name; the message has no JSON.
-    pub fn push_message(&self, route: &str, msg: &(impl Serialize + ?Sized)) -> Result<Vec<String>> {
+    pub fn push_message(&self, route: &str, msg: &(impl Serialize + ?Sized)) -> Result<()> {
         self.push().send(route, msg)
     }
 
@@ -162,22 +162,22 @@ impl<'a> Push<'a> {
         self
     }
 
-    /// Pushes. Returns the uids that are known at once to be out of reach.
+    /// Pushes.
     ///
     /// # Errors
     /// There is no such channel, nobody was named, or the message has no JSON.
-    pub fn send(self, route: &str, msg: &(impl Serialize + ?Sized)) -> Result<Vec<String>> {
-        let names = self.begin(route, msg, HostRef::push)??;
-        unreached(&names)
+    pub fn send(self, route: &str, msg: &(impl Serialize + ?Sized)) -> Result<()> {
+        self.begin(route, msg, HostRef::push)?
     }
 
-    /// Pushes, and waits until every frontend has said whom it did not find.
+    /// Pushes, and waits until every frontend has said whom it did not find. Returns the uids that were not reached.
     ///
     /// # Errors
     /// As `send`.
     pub async fn acknowledged(mut self, route: &str, msg: &(impl Serialize + ?Sized)) -> Result<Vec<String>> {
         self.flags |= PUSH_ACKNOWLEDGED;
-        unreached(&self.begin(route, msg, HostRef::push_acknowledged)?.await?)
+        let unreached = self.begin(route, msg, HostRef::push_acknowledged)?.await?;
+        Ok(read(&unreached)?.unwrap_or_default())
     }
 
     fn begin<R>(
@@ -207,8 +207,4 @@ impl<'a> Push<'a> {
         };
         Ok(push(self.app.host(), &raw))
     }
-}
-
-fn unreached(names: &[u8]) -> Result<Vec<String>> {
-    Ok(read(names)?.unwrap_or_default())
 }

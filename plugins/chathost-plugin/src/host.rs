@@ -96,11 +96,9 @@ impl HostRef {
     }
 
     /// Without waiting for an acknowledgement.
-    pub(crate) fn push(self, push: &Push) -> Result<Vec<u8>> {
+    pub(crate) fn push(self, push: &Push) -> Result<()> {
         // SAFETY: as in `declare`; so is the structure, and what it points to: see `channel::Push`.
-        at_once(<[u8]>::to_vec, |done| unsafe {
-            (self.table().push)(self.0, push, done)
-        })
+        at_once(|_| (), |done| unsafe { (self.table().push)(self.0, push, done) })
     }
 
     pub(crate) fn push_acknowledged(self, push: &Push) -> Pending {

@@ -153,8 +153,8 @@ impl Instance {
         };
         let Pushed { message, options, .. } = pushed;
         if !pushed.acknowledged {
-            let unreached = app.channels.push_message(&app, &channel, &message, &options);
-            return tell(done, unreached.and_then(|unreached| names(&unreached)));
+            let pushed = app.channels.push_message(&app, &channel, &message, &options);
+            return tell(done, pushed.map(|_| Vec::new()));
         }
         self.later(done, async move {
             let channels = &app.channels;
@@ -176,16 +176,10 @@ impl Instance {
         let app = self.app.clone();
         let Pushed { message, options, .. } = pushed;
         if !pushed.acknowledged {
-            let unreached = app
+            let pushed = app
                 .channels
                 .push_message_by_uids(&app, members, &message, &options);
-            return tell(
-                done,
-                unreached.and_then(|unreached| {
-                    nowhere.extend(unreached);
-                    names(&nowhere)
-                }),
-            );
+            return tell(done, pushed.map(|_| Vec::new()));
         }
         self.later(done, async move {
             let channels = &app.channels;
