@@ -3,6 +3,12 @@
 //! `cargo bench -p chathost-native`. Both get a message's bytes and give an answer's, through the same trait, and push to
 //! a room on this server. The smaller the room, the more the interface weighs; these are the smallest.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a measurement says what it finds, and ends where it cannot"
+)]
+
 use bytes::Bytes;
 use chathost_core::{
     app::App,

@@ -83,7 +83,12 @@ pub(crate) unsafe fn bytes<'a>(bytes: Bytes) -> &'a [u8] {
 /// As [`bytes`].
 pub(crate) unsafe fn text<'a>(text: Bytes) -> Cow<'a, str> {
     // SAFETY: the caller's promise.
-    String::from_utf8_lossy(unsafe { bytes(text) })
+    utf8(unsafe { bytes(text) })
+}
+
+/// Text; what is not UTF-8 in it becomes U+FFFD. What is well, which is nearly all, takes the short way.
+pub(crate) fn utf8(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// Bytes to hand over; they stay ours.

@@ -1,5 +1,11 @@
 //! The demo's chat, in Lua and as a library, in one conversation: whoever talks to them sees no difference.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where it cannot go on"
+)]
+
 mod support;
 
 use chathost_core::{

@@ -1,5 +1,11 @@
 //! The example in C, built as its first lines say.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where it cannot go on"
+)]
+
 mod support;
 
 use chathost_core::{handler::HandlerSource, host::Host};

@@ -1,5 +1,11 @@
 //! Libraries that must not get in, and libraries that misbehave once they are.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where it cannot go on"
+)]
+
 mod support;
 
 use chathost_core::{

@@ -1,5 +1,11 @@
 //! Everything that a plugin can do, seen from a client.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where it cannot go on"
+)]
+
 mod support;
 
 use chathost_core::{

@@ -1,5 +1,11 @@
 //! A plugin that misbehaves in every way that safe Rust allows. For the host's tests.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "it is for tests, and some of it is meant to go wrong"
+)]
+
 use chathost_plugin::{App, Error, Plugin, Result, Session, export_plugin};
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -1,5 +1,11 @@
 //! A plugin that does everything a plugin can do. For the host's tests.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "it is for tests, and some of it is meant to go wrong"
+)]
+
 use chathost_plugin::{App, Error, Flow, Member, Message, Plugin, Push, Result, Session, export_plugin};
 use serde_json::{Value, json};
 use std::{cell::Cell, time::Duration};

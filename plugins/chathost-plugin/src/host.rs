@@ -134,7 +134,7 @@ impl HostRef {
     pub(crate) fn session_uid<R>(self, session: u64, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
         // SAFETY: as in `declare`.
         at_once(read, |done| unsafe {
-            (self.table().session_uid)(self.0, session, done)
+            (self.table().session_uid)(self.0, session, done);
         })
     }
 
@@ -142,7 +142,7 @@ impl HostRef {
     pub(crate) fn session_get<R>(self, session: u64, key: &str, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
         // SAFETY: as in `declare`.
         at_once(read, |done| unsafe {
-            (self.table().session_get)(self.0, session, lend(key.as_bytes()), done)
+            (self.table().session_get)(self.0, session, lend(key.as_bytes()), done);
         })
     }
 

@@ -5,7 +5,10 @@ use super::{
     args::{members, uids},
     bad, json, nothing, unknown,
 };
-use crate::instance::{Instance, finish, tell};
+use crate::{
+    ffi::{self, utf8},
+    instance::{Instance, finish, tell},
+};
 use chathost_abi::{CODE_GONE, Done, PUSH_ACKNOWLEDGED, PUSH_BINDED, Push};
 use chathost_core::{
     channel::{Member, PushOptions},
@@ -101,7 +104,7 @@ impl Instance {
                 push.broadcast,
                 push.exclude,
             ]
-            .map(|bytes| crate::ffi::bytes(bytes))
+            .map(|bytes| ffi::bytes(bytes))
         };
         let pushed = || -> Result<Pushed, CallError> {
             if route.is_empty() || route.len() > 255 {
@@ -112,7 +115,7 @@ impl Instance {
             }
             Ok(Pushed {
                 message: PushMessage {
-                    route: String::from_utf8_lossy(route).into(),
+                    route: utf8(route).into(),
                     body: bytes::Bytes::copy_from_slice(body),
                 },
                 options: match exclude {
@@ -130,14 +133,14 @@ impl Instance {
             Err(error) => return tell(done, Err(error)),
         };
         if !channel.is_empty() {
-            self.push_to_channel(&String::from_utf8_lossy(channel), pushed, done);
+            self.push_to_channel(&utf8(channel), pushed, done);
         } else if !users.is_empty() {
             match members(users) {
                 Ok((members, nowhere)) => self.push_to_users(members, nowhere, pushed, done),
                 Err(error) => tell(done, Err(error)),
             }
         } else {
-            let frontends = String::from_utf8_lossy(broadcast);
+            let frontends = utf8(broadcast);
             let sent = self
                 .app
                 .channels
