@@ -43,7 +43,8 @@ function spiedWebSocket(wires) {
     received = [];
 
     constructor(url) {
-      super(url);
+      // As a page does; the original client was written for one.
+      super(url, { origin: "http://localhost" });
       wires.push(this);
       this.on("message", (data) => this.received.push(Buffer.from(data)));
     }

@@ -11,6 +11,8 @@ use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{
         Message,
+        client::IntoClientRequest,
+        http::HeaderValue,
         protocol::frame::{
             Frame,
             coding::{Data, OpCode},
@@ -62,7 +64,14 @@ impl Socket {
         match transport {
             Transport::Tcp => Self::Tcp(stream),
             Transport::WebSocket => {
-                let upgraded = client_async(format!("ws://{address}/"), stream).await;
+                let mut request = format!("ws://{address}/")
+                    .into_client_request()
+                    .expect("a request");
+                // As a browser's page.
+                request
+                    .headers_mut()
+                    .insert("Origin", HeaderValue::from_static("http://localhost"));
+                let upgraded = client_async(request, stream).await;
                 Self::WebSocket(Box::new(upgraded.expect("the upgrade").0))
             }
         }

@@ -120,6 +120,14 @@ impl App {
         }
     }
 
+    /// Runs handlers' code that is no call of its own, under the eyes of the watchdog.
+    pub fn entered<R>(&self, run: impl FnOnce() -> R) -> R {
+        self.pulse.begin(usize::MAX, None);
+        let result = run();
+        self.pulse.end();
+        result
+    }
+
     /// Lets the generation that serves begin anew, in a moment: what its handlers keep in memory is lost.
     pub fn renew(&self) {
         self.renewal.notify_one();

@@ -65,7 +65,8 @@ impl Pulse {
             return None;
         }
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let name = names.get(self.method.load(Relaxed)).cloned().unwrap_or_default();
+        let name = names.get(self.method.load(Relaxed)).cloned();
+        let name = name.unwrap_or_else(|| "a handler that had waited".to_owned());
         Some((
             since,
             self.epoch.elapsed().saturating_sub(Duration::from_nanos(since)),

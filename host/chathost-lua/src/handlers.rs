@@ -441,7 +441,12 @@ impl Generation {
     }
 
     /// What `globalErrorHandler` makes of a message that a global filter refused.
-    async fn globally_handled(&self, error: ScriptError, msg: &Value, session: &Value) -> Result<Value, ScriptError> {
+    async fn globally_handled(
+        &self,
+        error: ScriptError,
+        msg: &Value,
+        session: &Value,
+    ) -> Result<Value, ScriptError> {
         let handler = self.context.filters.borrow().global_error_handler.clone();
         let Some(handler) = handler else { return Err(error) };
         let raised = error_value(self.vm.lua(), &error)?;

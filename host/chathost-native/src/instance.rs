@@ -128,7 +128,7 @@ impl Instance {
     pub(crate) fn wake(self: &Rc<Self>, token: u64) {
         if let (Some(function), false) = (self.plugin.wake, self.ended.get()) {
             // SAFETY: as in `enter`.
-            unsafe { function(self.state.get(), token) };
+            self.app.entered(|| unsafe { function(self.state.get(), token) });
         }
     }
 

@@ -42,7 +42,7 @@ impl HandlerSource for Demo {
                 let library: Arc<dyn HandlerFactory> = Library::open(&CHAT)?;
                 Ok(Arc::new(MixedFactory::new(vec![
                     (scripts, Groups::Rest),
-                    (library, Groups::Only("chatHandler".into())),
+                    (library, Groups::Only(vec!["chatHandler".into()])),
                 ])))
             }
             _ => Ok(scripts),

@@ -10,6 +10,7 @@ use chathost_core::{
 use chathost_lua::LuaHandlers;
 use chathost_native::Library;
 use std::{
+    collections::BTreeMap,
     env::consts::{DLL_PREFIX, DLL_SUFFIX},
     path::Path,
     sync::Arc,
@@ -59,8 +60,13 @@ impl HandlerSource for ProjectHandlers {
                     self.scripts.read_app(server_type)?
                 };
                 let mut parts = vec![(scripts, Groups::Rest)];
+                // One library is one instance, whatever the number of its groups.
+                let mut by_path: BTreeMap<&Path, Vec<String>> = BTreeMap::new();
                 for (group, path) in groups {
-                    parts.push((self.library(path)?, Groups::Only(group.clone())));
+                    by_path.entry(path).or_default().push(group.clone());
+                }
+                for (path, groups) in by_path {
+                    parts.push((self.library(path)?, Groups::Only(groups)));
                 }
                 Ok(Arc::new(MixedFactory::new(parts)))
             }

@@ -32,7 +32,7 @@ pub(crate) fn push(
             continue;
         }
         if !app.sessions.for_uid(uid, |session| {
-            session.connection().enqueue_push(app, &mut encoder)
+            session.connection().enqueue_push(app, &mut encoder);
         }) {
             unreached.push(uid.clone());
         }

@@ -53,6 +53,8 @@ pub struct Connection {
     pub(super) deadline: Cell<Instant>,
     /// Tells the task that one of the above changed.
     pub(super) wake: Notify,
+    /// The client is a page in a browser.
+    pub(super) browser: Cell<bool>,
     bucket: RefCell<Bucket>,
     /// Requests of the client that are not answered yet.
     pub(crate) in_flight: Cell<usize>,
@@ -74,6 +76,7 @@ impl Connection {
             failed: Cell::new(None),
             deadline: Cell::new(now + app.settings.limits.handshake_timeout()),
             wake: Notify::new(),
+            browser: Cell::new(false),
             bucket: RefCell::new(Bucket::new(&app.settings.limits, now)),
             in_flight: Cell::new(0),
         })

@@ -54,11 +54,10 @@ fn failed(app: &Rc<App>, connection: &Rc<Connection>, error: &CallError) {
 
 fn accept(app: &Rc<App>, connection: &Rc<Connection>, request: &HandshakeRequest, user: Option<&Bytes>) {
     let framing = connection.wire.borrow().framing();
-    let astral = if request.is_js_websocket() {
-        Astral::Surrogates
-    } else {
-        Astral::Utf8
-    };
+    // In a browser Pomelo's own client reads protobuf with a decoder that knows no more than three bytes a character; on
+    // Node with one that knows UTF-8.
+    let old = request.is_js_websocket() && connection.browser.get();
+    let astral = if old { Astral::Surrogates } else { Astral::Utf8 };
     let wire = app.outgoing.wires.current(framing, astral);
     let response = HandshakeResponse {
         heartbeat: app.settings.connector.heartbeat,

@@ -43,8 +43,13 @@ pub(super) enum Inflow {
 /// What came of some bytes.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// It turned out to be a WebSocket, and this is the answer to the upgrade.
-    WebSocket(Vec<u8>),
+    /// It turned out to be a WebSocket.
+    WebSocket {
+        /// The answer to the upgrade.
+        response: Vec<u8>,
+        /// Only browsers say on which page they are.
+        browser: bool,
+    },
     /// It turned out to be raw TCP.
     Tcp,
     /// A ping, a pong or a close of WebSocket's own. tungstenite has seen to it.
@@ -103,7 +108,12 @@ impl Inflow {
         }
         if let Self::Upgrading(request) = self {
             request.extend_from_slice(input);
-            let Some((length, response)) = upgrade(request)? else {
+            let Some(Upgrade {
+                length,
+                response,
+                browser,
+            }) = upgrade(request)?
+            else {
                 return Ok(());
             };
             // A client that does not wait for the answer.
@@ -116,7 +126,7 @@ impl Inflow {
                 .max_message_size(Some(most + 4))
                 .max_frame_size(Some(most + 4));
             *self = Self::WebSocket(Box::new(WebSocketContext::new(Role::Server, Some(config))));
-            on(Event::WebSocket(response));
+            on(Event::WebSocket { response, browser });
         }
         match self {
             Self::WebSocket(context) => frames(context, input, &max_body, &mut control, &mut on),
@@ -135,8 +145,15 @@ impl Inflow {
     }
 }
 
-/// The length of a WebSocket upgrade and the response to it; `None` while the request is not whole.
-fn upgrade(request: &[u8]) -> Result<Option<(usize, Vec<u8>)>, Broken> {
+struct Upgrade {
+    /// Of the request.
+    length: usize,
+    response: Vec<u8>,
+    browser: bool,
+}
+
+/// The answer to a WebSocket upgrade; `None` while the request is not whole.
+fn upgrade(request: &[u8]) -> Result<Option<Upgrade>, Broken> {
     let refused = |_| Broken {
         reason: CloseReason::Malformed,
         last_words: UPGRADE_REQUIRED.to_vec(),
@@ -156,7 +173,12 @@ fn upgrade(request: &[u8]) -> Result<Option<(usize, Vec<u8>)>, Broken> {
     let response = create_response(&parsed).map_err(refused)?;
     let mut bytes = Vec::with_capacity(160);
     write_response(&mut bytes, &response).map_err(refused)?;
-    Ok(Some((length, bytes)))
+    let browser = parsed.headers().contains_key("origin");
+    Ok(Some(Upgrade {
+        length,
+        response: bytes,
+        browser,
+    }))
 }
 
 fn frames(

@@ -125,7 +125,8 @@ fn feed(app: &Rc<App>, session: &Rc<Session>, inflow: &mut Inflow, bytes: &[u8])
     };
     let control = |bytes: &[u8]| connection.write_control(app, bytes);
     let fed = inflow.feed(bytes, most, max_body, control, |event| match event {
-        Event::WebSocket(response) => {
+        Event::WebSocket { response, browser } => {
+            connection.browser.set(browser);
             open(app, connection, Framing::WebSocket);
             connection.write_bytes(app, &response);
         }

@@ -24,8 +24,8 @@ pub struct MixedFactory {
 pub enum Groups {
     /// All that no other part is asked for by name.
     Rest,
-    /// This one only; it has to be there.
-    Only(String),
+    /// These only; each has to be there.
+    Only(Vec<String>),
 }
 
 impl MixedFactory {
@@ -55,31 +55,31 @@ impl HandlerFactory for MixedFactory {
             return Err(LoadError { problems });
         }
         let named = |group: &str| {
-            self.parts
-                .iter()
-                .any(|(_, groups)| *groups == Groups::Only(group.to_owned()))
+            self.parts.iter().any(
+                |(_, groups)| matches!(groups, Groups::Only(only) if only.iter().any(|name| name == group)),
+            )
         };
         let mut methods = Vec::new();
         let mut origins = Vec::new();
         for (place, (part, (_, groups))) in parts.iter().zip(&self.parts).enumerate() {
-            let before = methods.len();
             for (id, method) in part.manifest().methods().iter().enumerate() {
                 let gives = match groups {
                     Groups::Rest => !named(&method.group),
-                    Groups::Only(group) => *group == method.group,
+                    Groups::Only(groups) => groups.contains(&method.group),
                 };
                 if gives {
                     methods.push(method.clone());
                     origins.push((place, id));
                 }
             }
-            if let (Groups::Only(group), true) = (groups, methods.len() == before) {
-                let known: Vec<&str> = part
-                    .manifest()
-                    .methods()
-                    .iter()
-                    .map(|method| method.group.as_str())
-                    .collect();
+            let Groups::Only(groups) = groups else { continue };
+            let known: Vec<&str> = part
+                .manifest()
+                .methods()
+                .iter()
+                .map(|method| method.group.as_str())
+                .collect();
+            for group in groups.iter().filter(|group| !known.contains(&group.as_str())) {
                 problems.push(format!(
                     "handlers.json: {}: the library has no group {group}; it has {}",
                     app.server_type(),
