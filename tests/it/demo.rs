@@ -1,11 +1,70 @@
 //! The demo as it is shipped: one gate, three connectors, three chat servers, with dictionary and protobuf.
 
-use chathost_tests::{Client, Cluster, Event, Hello, Incoming, Setup, Transport};
+use chathost_tests::{Client, Cluster, Event, Hello, Incoming, Setup, Transport, root};
 use pomelo_protocol::{Message, Package, PackageKind};
 use serde_json::{Value, json};
+use std::{
+    env::consts::{DLL_PREFIX, DLL_SUFFIX},
+    path::PathBuf,
+    process::Command,
+    sync::LazyLock,
+};
 
 const ENTER: &str = "connector.entryHandler.enter";
 const SEND: &str = "chat.chatHandler.send";
+
+/// What serves the chat: the demo's scripts, or the same in Rust. Both pass the same tests.
+#[derive(Debug, Clone, Copy)]
+enum ServedBy {
+    Scripts,
+    Library,
+}
+
+impl ServedBy {
+    fn setup(self) -> Setup {
+        match self {
+            Self::Scripts => Setup::shipped(),
+            Self::Library => Setup::shipped().config("handlers.json", &json!({ "chat": *LIBRARY })),
+        }
+    }
+}
+
+/// `plugins/chat`. Cargo does not build the library of another package for a test.
+static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "-p", "chat"])
+        .current_dir(root())
+        .status();
+    assert!(built.expect("cargo").success(), "plugins/chat does not build");
+    let test = std::env::current_exe().expect("the test's own path");
+    let built = test.ancestors().nth(2).expect("the target directory");
+    built.join(format!("{DLL_PREFIX}chat{DLL_SUFFIX}"))
+});
+
+macro_rules! served_by_both {
+    ($($test:ident),* $(,)?) => {
+        mod scripts {
+            $(#[tokio::test] async fn $test() { super::$test(super::ServedBy::Scripts).await; })*
+        }
+        mod library {
+            $(#[tokio::test] async fn $test() { super::$test(super::ServedBy::Library).await; })*
+        }
+    };
+}
+
+served_by_both!(
+    enter_talk_and_leave,
+    somebody_absent,
+    before_entering,
+    a_name_twice,
+    a_second_room,
+    odd_names,
+    the_gate_s_choice,
+    chinese,
+    emoji,
+    codes_and_schemas,
+);
 
 /// The way of the page: ask the gate for a connector, connect there, enter. The connection, and what `enter` answered.
 async fn enter_as(cluster: &Cluster, name: &str, room: &str, hello: &Hello) -> (Client, Value) {
@@ -60,9 +119,8 @@ async fn nothing_else(client: &mut Client) {
     assert!(left.is_empty(), "{left:?}");
 }
 
-#[tokio::test]
-async fn enter_talk_and_leave() {
-    let cluster = Setup::shipped().start().await;
+async fn enter_talk_and_leave(by: ServedBy) {
+    let cluster = by.setup().start().await;
     let mut alice = enter(&cluster, "alice", "tea", &["alice"]).await;
     let mut bob = enter(&cluster, "bob", "tea", &["alice", "bob"]).await;
     assert_eq!(
@@ -107,9 +165,8 @@ async fn enter_talk_and_leave() {
 }
 
 /// A private message to somebody who is not there is answered, and says so.
-#[tokio::test]
-async fn somebody_absent() {
-    let cluster = Setup::shipped().start().await;
+async fn somebody_absent(by: ServedBy) {
+    let cluster = by.setup().start().await;
     let mut alice = enter(&cluster, "alice", "tea", &["alice"]).await;
     let _elsewhere = enter(&cluster, "dave", "coffee", &["dave"]).await;
     for name in ["nobody", "dave", "alice*tea", ""] {
@@ -123,9 +180,8 @@ async fn somebody_absent() {
 }
 
 /// A message before entering is refused as the original refuses it.
-#[tokio::test]
-async fn before_entering() {
-    let cluster = Setup::shipped().start().await;
+async fn before_entering(by: ServedBy) {
+    let cluster = by.setup().start().await;
     let mut stranger = cluster.client("connector-server-1").await;
     assert_eq!(say(&mut stranger, "hello?", "*").await, json!({ "code": 500 }));
     let answer = stranger
@@ -136,9 +192,8 @@ async fn before_entering() {
 }
 
 /// A name is taken in its room, on whichever connection; in another room it is another name.
-#[tokio::test]
-async fn a_name_twice() {
-    let cluster = Setup::shipped().start().await;
+async fn a_name_twice(by: ServedBy) {
+    let cluster = by.setup().start().await;
     let mut alice = enter(&cluster, "alice", "tea", &["alice"]).await;
     let taken = json!({ "code": 500, "error": true });
     let (mut second, answer) = enter_as(&cluster, "alice", "tea", &Hello::default()).await;
@@ -160,9 +215,8 @@ async fn a_name_twice() {
 }
 
 /// Entering a second room on one connection moves the user, and leaves no ghost in the first.
-#[tokio::test]
-async fn a_second_room() {
-    let cluster = Setup::shipped().start().await;
+async fn a_second_room(by: ServedBy) {
+    let cluster = by.setup().start().await;
     let mut bob = enter(&cluster, "bob", "first", &["bob"]).await;
     let mut carol = enter(&cluster, "carol", "second", &["carol"]).await;
     let mut alice = enter(&cluster, "alice", "first", &["bob", "alice"]).await;
@@ -199,9 +253,8 @@ async fn a_second_room() {
 }
 
 /// What is no name and no room is refused; a number is the text that it looks like.
-#[tokio::test]
-async fn odd_names() {
-    let cluster = Setup::shipped().start().await;
+async fn odd_names(by: ServedBy) {
+    let cluster = by.setup().start().await;
     let mut client = cluster.client("connector-server-1").await;
     for body in [
         json!({}),
@@ -232,9 +285,8 @@ async fn odd_names() {
 }
 
 /// The same name is led to the same connector, by the original's checksum.
-#[tokio::test]
-async fn the_gate_s_choice() {
-    let cluster = Setup::shipped().start().await;
+async fn the_gate_s_choice(by: ServedBy) {
+    let cluster = by.setup().start().await;
     let mut gate = cluster.client("gate-server-1").await;
     for (name, checksum) in [
         ("alice", 663_665_735),
@@ -251,9 +303,8 @@ async fn the_gate_s_choice() {
     }
 }
 
-#[tokio::test]
-async fn chinese() {
-    let cluster = Setup::shipped().start().await;
+async fn chinese(by: ServedBy) {
+    let cluster = by.setup().start().await;
     let mut zhang = enter(&cluster, "张三", "大厅", &["张三"]).await;
     let mut ming = enter(&cluster, "小明", "大厅", &["张三", "小明"]).await;
     assert_eq!(zhang.push("onAdd").await["user"], "小明");
@@ -290,8 +341,7 @@ const CESU: &[u8] = b"\xed\xa0\xbd\xed\xb8\x80";
 
 /// The original's JavaScript client writes an emoji as two surrogates of three bytes and reads it so; others use UTF-8.
 /// In JSON everybody reads the escapes.
-#[tokio::test]
-async fn emoji() {
+async fn emoji(by: ServedBy) {
     for (protobuf, kind, expected) in [
         (true, "js-websocket", CESU),
         (true, "c", "😀".as_bytes()),
@@ -299,7 +349,7 @@ async fn emoji() {
         (false, "c", br"\uD83D\uDE00"),
     ] {
         let settings = json!({ "connector": { "useProtobuf": protobuf } });
-        let cluster = Setup::shipped().settings(&settings).start().await;
+        let cluster = by.setup().settings(&settings).start().await;
         let (mut reader, _) = enter_as(&cluster, "reader", "tea", &Hello::of_type(kind)).await;
         let mut writer = enter(&cluster, "writer", "tea", &["reader", "writer"]).await;
         reader.push("onAdd").await;
@@ -325,9 +375,8 @@ async fn emoji() {
 }
 
 /// What the original hands out: codes and schemas, and pushes that use both.
-#[tokio::test]
-async fn codes_and_schemas() {
-    let cluster = Setup::shipped().start().await;
+async fn codes_and_schemas(by: ServedBy) {
+    let cluster = by.setup().start().await;
     let mut first = cluster.open("connector-server-1", Transport::WebSocket).await;
     let told = first.log_in(&Hello::default()).await;
     let sys = &told["sys"];

@@ -197,6 +197,6 @@ mod tests {
             ..HandshakeResponse::default()
         };
         let body = response.encode(&HandshakeRequest::default());
-        assert_eq!(body, br#"{"code":200,"sys":{},"user":{"name":"\ud83d\ude00"}}"#);
+        assert_eq!(body, br#"{"code":200,"sys":{},"user":{"name":"\uD83D\uDE00"}}"#);
     }
 }

@@ -75,7 +75,7 @@ pub fn escape_astral(json: &[u8]) -> Cow<'_, [u8]> {
         escaped.extend_from_slice(&json[done..place]);
         for unit in character.encode_utf16(&mut [0; 2]) {
             // Into memory, which takes everything.
-            drop(write!(escaped, "\\u{unit:04x}"));
+            drop(write!(escaped, "\\u{unit:04X}"));
         }
         done = place + character.len_utf8();
     }
@@ -110,7 +110,7 @@ mod tests {
         let cesu = b"{\"a\":\"x\xed\xa0\xbd\xed\xb8\x80y\"}";
         let text = normalize_json_text(Bytes::from_static(cesu));
         assert_eq!(text, "{\"a\":\"x😀y\"}");
-        assert_eq!(&escape_astral(&text)[..], br#"{"a":"x\ud83d\ude00y"}"#);
+        assert_eq!(&escape_astral(&text)[..], br#"{"a":"x\uD83D\uDE00y"}"#);
         assert_eq!(
             decode_text(b"\xed\xa0\xbd"),
             "\u{fffd}\u{fffd}\u{fffd}",
