@@ -27,9 +27,22 @@ pub enum Flow {
     Answer(Value),
 }
 
+/// A call of another server's remote, as filters see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RpcCall {
+    /// The type of the server that is called.
+    pub server_type: String,
+    /// The server, if the caller named one; else it is the router's choice.
+    pub server_id: Option<String>,
+    /// `chatRemote.add`.
+    pub method: String,
+}
+
 type Waiting<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
 pub(crate) type Before = Rc<dyn Fn(App, Message, Session) -> Waiting<Flow>>;
 pub(crate) type After = Rc<dyn Fn(App, Message, Session, Result<Value>) -> Waiting<Value>>;
+pub(crate) type RpcBefore = Rc<dyn Fn(App, RpcCall) -> Waiting<Option<String>>>;
+pub(crate) type RpcAfter = Rc<dyn Fn(App, RpcCall) -> Waiting<()>>;
 pub(crate) type OnError = Rc<dyn Fn(App, Error, Message, Session) -> Waiting<Value>>;
 
 /// All filters of a generation.
@@ -39,6 +52,36 @@ pub(crate) struct Filters {
     /// In the order in which they run.
     pub(crate) after: Vec<After>,
     pub(crate) error_handler: Option<OnError>,
+    pub(crate) rpc: RpcFilters,
+}
+
+/// Those around calls of other servers.
+#[derive(Default, Clone)]
+pub(crate) struct RpcFilters {
+    pub(crate) before: Vec<RpcBefore>,
+    /// In the order in which they run.
+    pub(crate) after: Vec<RpcAfter>,
+}
+
+impl RpcFilters {
+    /// Lets a call pass, perhaps to another server than it was meant for.
+    pub(crate) async fn in_front(&self, app: &App, call: &mut RpcCall) -> Result<()> {
+        for filter in &self.before {
+            if let Some(server_id) = filter(app.clone(), call.clone()).await? {
+                call.server_id = Some(server_id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that a call is over. What they fail with is the log's.
+    pub(crate) async fn behind(&self, app: &App, call: &RpcCall) {
+        for filter in &self.after {
+            if let Err(error) = filter(app.clone(), call.clone()).await {
+                app.error(&format!("a filter behind {}: {error}", call.method));
+            }
+        }
+    }
 }
 
 impl Message {

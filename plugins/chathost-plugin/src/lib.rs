@@ -87,7 +87,7 @@ pub use app::App;
 pub use args::Args;
 pub use channel::{Channel, Member, Push};
 pub use error::{Error, Result};
-pub use filter::{Flow, Message};
+pub use filter::{Flow, Message, RpcCall};
 pub use plugin::Plugin;
 pub use rpc::Rpc;
 pub use session::Session;

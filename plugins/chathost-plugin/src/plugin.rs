@@ -4,7 +4,7 @@ use crate::{
     app::App,
     args::{Args, message},
     error::{Error, Result},
-    filter::{Filters, Flow, Message},
+    filter::{Filters, Flow, Message, RpcCall},
     session::Session,
 };
 use chathost_abi::{FLAG_CONCURRENT, Kind};
@@ -175,6 +175,26 @@ impl Plugin {
         let filter: crate::filter::After =
             Rc::new(move |app, msg, session, outcome| Box::pin(filter(app, msg, session, outcome)));
         self.filters().borrow_mut().after.insert(0, filter);
+    }
+
+    /// In front of this plugin's calls of other servers: may send one to another server, by its id, or refuse it.
+    pub fn rpc_before<F, Fut>(&mut self, filter: F)
+    where
+        F: Fn(App, RpcCall) -> Fut + 'static,
+        Fut: Future<Output = Result<Option<String>>> + 'static,
+    {
+        let filter: crate::filter::RpcBefore = Rc::new(move |app, call| Box::pin(filter(app, call)));
+        self.filters().borrow_mut().rpc.before.push(filter);
+    }
+
+    /// Behind this plugin's calls of other servers, in reverse, however they went.
+    pub fn rpc_after<F, Fut>(&mut self, filter: F)
+    where
+        F: Fn(App, RpcCall) -> Fut + 'static,
+        Fut: Future<Output = Result<()>> + 'static,
+    {
+        let filter: crate::filter::RpcAfter = Rc::new(move |app, call| Box::pin(filter(app, call)));
+        self.filters().borrow_mut().rpc.after.insert(0, filter);
     }
 
     /// Answers in place of a handler that failed.
