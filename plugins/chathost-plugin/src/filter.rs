@@ -78,7 +78,7 @@ impl RpcFilters {
     pub(crate) async fn behind(&self, app: &App, call: &RpcCall) {
         for filter in &self.after {
             if let Err(error) = filter(app.clone(), call.clone()).await {
-                app.error(&format!("a filter behind {}: {error}", call.method));
+                app.error(format!("a filter behind {}: {error}", call.method));
             }
         }
     }

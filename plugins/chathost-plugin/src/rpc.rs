@@ -79,7 +79,7 @@ impl Rpc {
             let (filters, mut call) = (own.filters(), own.described(&method));
             match filters.in_front(&own.app, &mut call).await {
                 Ok(()) => own.app.host().rpc_notify(&own.sent_to(&call).raw(&method, &args)),
-                Err(error) => own.app.error(&format!("a filter refused {method}: {error}")),
+                Err(error) => own.app.error(format!("a filter refused {method}: {error}")),
             }
             filters.behind(&own.app, &call).await;
         });
