@@ -85,15 +85,19 @@ impl Project {
     }
 
     fn start(&self) -> Running {
+        self.start_until(&["start"], "open http://127.0.0.1:")
+    }
+
+    fn start_until(&self, args: &[&str], line: &str) -> Running {
         let mut child = self
-            .command(&["start"])
+            .command(args)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         let mut running = Running { child, lines };
-        running.line_with("open http://127.0.0.1:");
+        running.line_with(line);
         running
     }
 
@@ -367,4 +371,17 @@ fn mistakes() {
     );
     assert_eq!(project.run(&["stort"]).status.code(), Some(2));
     assert!(project.run(&["check", "-s", "nowhere.json"]).status.code() == Some(2));
+}
+
+/// Several processes of one project on a machine: the first has the admin address, the others go without.
+#[test]
+fn parts_of_a_cluster() {
+    let project = Project::new();
+    let whole = project.start();
+    let part = project.start_until(&["start", "--only", "connector-1"], "connector-1");
+    assert_eq!(project.list().len(), 4, "the first still answers");
+    for host in [part, whole] {
+        host.signal("TERM");
+        assert_eq!(host.exit_code(), Some(0));
+    }
 }

@@ -33,7 +33,7 @@ pub(crate) fn run(args: &StartArgs) -> anyhow::Result<ExitCode> {
     allow_connections();
     // The runtime goes last: it must not wait for a server that does not end.
     let runtime = runtime()?;
-    let code = runtime.block_on(serve(cluster, began));
+    let code = runtime.block_on(serve(cluster, began, !args.only.is_empty()));
     runtime.shutdown_background();
     code
 }
@@ -50,9 +50,17 @@ fn allow_connections() {
     }
 }
 
-async fn serve(cluster: Cluster, began: Instant) -> anyhow::Result<ExitCode> {
+async fn serve(cluster: Cluster, began: Instant, is_part: bool) -> anyhow::Result<ExitCode> {
     let mut signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
-    let admin = Admin::listen(&cluster).await.map_err(anyhow::Error::msg)?;
+    let admin = match Admin::listen(&cluster).await {
+        Ok(admin) => Some(admin),
+        // With --only there may be several hosts of one project on a machine; the first has the address.
+        Err(problem) if is_part => {
+            tracing::warn!("{problem}; this part of the cluster takes no commands");
+            None
+        }
+        Err(problem) => anyhow::bail!(problem),
+    };
     let mut instance = tokio::select! {
         instance = Instance::start(cluster) => instance?,
         () = any(&mut signals) => return Ok(ExitCode::SUCCESS),
@@ -60,9 +68,14 @@ async fn serve(cluster: Cluster, began: Instant) -> anyhow::Result<ExitCode> {
     tracing::info!("all servers startup in {} ms", began.elapsed().as_millis());
     describe(&instance);
     let (stop_admin, admin_stopped) = oneshot::channel::<()>();
-    let admin = tokio::spawn(admin::serve(admin, instance.handle(), async {
-        drop(admin_stopped.await);
-    }));
+    let host = instance.handle();
+    let admin = tokio::spawn(async move {
+        let Some(admin) = admin else { return Ok(()) };
+        let stopped = async {
+            drop(admin_stopped.await);
+        };
+        admin::serve(admin, host, stopped).await
+    });
     let _watch = watch_handlers(&instance)?;
     tokio::spawn(reload_on_hangup(instance.handle(), signal(SignalKind::hangup())?));
     let code = tokio::select! {
