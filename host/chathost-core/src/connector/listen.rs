@@ -2,7 +2,7 @@
 
 use super::{Connection, task};
 use crate::app::App;
-use std::{rc::Rc, time::Duration};
+use std::{net::SocketAddr, rc::Rc, time::Duration};
 use tokio::{net::TcpListener, sync::watch};
 
 /// How long to wait when the process has no file descriptor left.
@@ -23,6 +23,8 @@ pub(crate) async fn serve(app: Rc<App>, listener: TcpListener, mut stop: watch::
                 continue;
             }
         };
+        // The listener takes both families; 127.0.0.1 should not look like ::ffff:127.0.0.1.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         if app
             .info
             .max_connections
