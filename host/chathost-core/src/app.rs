@@ -122,9 +122,9 @@ impl App {
 
     /// Runs handlers' code that is no call of its own, under the eyes of the watchdog.
     pub fn entered<R>(&self, run: impl FnOnce() -> R) -> R {
-        self.pulse.begin(usize::MAX, None);
+        let outer = self.pulse.begin(usize::MAX, None);
         let result = run();
-        self.pulse.end();
+        self.pulse.end(outer);
         result
     }
 

@@ -22,6 +22,16 @@ pub struct Pulse {
     method: AtomicUsize,
     /// What the methods of the generation that serves are called, with their place.
     names: Mutex<Arc<[String]>>,
+    stalls: Mutex<Stalls>,
+}
+
+/// How often a server stood still.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Stalls {
+    /// How often.
+    pub count: u64,
+    /// In which handler it was the last time: its route, place and generation.
+    pub last: String,
 }
 
 impl Default for Pulse {
@@ -31,13 +41,16 @@ impl Default for Pulse {
             since: AtomicU64::new(0),
             method: AtomicUsize::new(0),
             names: Mutex::new(Arc::new([])),
+            stalls: Mutex::default(),
         }
     }
 }
 
 impl Pulse {
-    /// A handler is entered. `now`, if somebody knows it already.
-    pub(crate) fn begin(&self, method: usize, now: Option<Instant>) {
+    /// A handler is entered. `now`, if somebody knows it already. What it returns is for `end`: one may be entered while
+    /// another one is.
+    pub(crate) fn begin(&self, method: usize, now: Option<Instant>) -> (usize, u64) {
+        let outer = (self.method.load(Relaxed), self.since.load(Relaxed));
         let since = now
             .unwrap_or_else(Instant::now)
             .saturating_duration_since(self.epoch)
@@ -45,11 +58,25 @@ impl Pulse {
         self.method.store(method, Relaxed);
         self.since
             .store(u64::try_from(since).unwrap_or(u64::MAX).max(1), Relaxed);
+        outer
     }
 
     /// It has come back.
-    pub(crate) fn end(&self) {
-        self.since.store(0, Relaxed);
+    pub(crate) fn end(&self, (method, since): (usize, u64)) {
+        self.method.store(method, Relaxed);
+        self.since.store(since, Relaxed);
+    }
+
+    /// The watchdog has seen the server stand still.
+    pub(crate) fn note_stall(&self, handler: &str) {
+        let mut stalls = self.stalls.lock().unwrap_or_else(PoisonError::into_inner);
+        stalls.count += 1;
+        stalls.last = handler.to_owned();
+    }
+
+    /// How often it did.
+    pub fn stalls(&self) -> Stalls {
+        self.stalls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The methods of the generation that serves from now on.

@@ -11,7 +11,7 @@ use crate::{
     envelope::Batch,
     handler::{HandlerFactory, LoadError, MethodStats, Prepared},
     post::Transport,
-    pulse::Pulse,
+    pulse::{Pulse, Stalls},
     remote, rpc, turn,
 };
 use std::{io, rc::Rc, sync::Arc, thread, time::Duration};
@@ -85,6 +85,8 @@ pub struct Report {
     pub channels: usize,
     /// Calls that run.
     pub running: usize,
+    /// How often it stood still.
+    pub stalls: Stalls,
 }
 
 /// A server that runs.
@@ -266,6 +268,7 @@ fn report(app: &App) -> Report {
         uids: app.sessions.uid_count(),
         channels: app.channels.count(),
         running: app.lanes.running(),
+        stalls: app.pulse.stalls(),
     }
 }
 

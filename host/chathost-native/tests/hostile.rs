@@ -176,3 +176,24 @@ async fn panics_stay_inside() {
     }
     host.stop().await;
 }
+
+/// Nothing can end it; the watchdog, on another thread, says which handler of which library it is.
+#[tokio::test]
+async fn a_handler_that_blocks() {
+    let (host, _source, _dir) = start(&HOSTILE).await;
+    let mut client = Client::ready(port(&host, "connector")).await;
+    client.request("connector.hostileHandler.block", json!({})).await;
+    let (_, report) = host.report().await.remove(0);
+    assert_eq!(
+        report.stalls.count, 1,
+        "one line, however long it takes: {report:?}"
+    );
+    for part in ["connector.hostileHandler.block", "libhostile.so", "generation 1-"] {
+        assert!(report.stalls.last.contains(part), "{}", report.stalls.last);
+    }
+    let answer = client
+        .request("connector.hostileHandler.ping", json!({ "n": 1 }))
+        .await;
+    assert_eq!(answer, json!({ "pong": 1 }), "and it goes on");
+    host.stop().await;
+}

@@ -60,6 +60,10 @@ pub struct Row {
     pub channels: usize,
     /// Calls that run.
     pub running: usize,
+    /// How often the server stood still, in a handler that did not come back for 200 ms.
+    pub stalls: u64,
+    /// In which handler the last time.
+    pub last_stall: String,
     /// Libraries that this process has opened and never closes; in the row of the master.
     pub libraries: usize,
     /// How the handlers do.
@@ -203,6 +207,8 @@ async fn rows(host: &Host) -> Vec<Row> {
         sessions: 0,
         channels: 0,
         running: 0,
+        stalls: 0,
+        last_stall: String::new(),
         libraries: chathost_native::kept_open(),
         handlers: Vec::new(),
     };
@@ -216,6 +222,7 @@ async fn rows(host: &Host) -> Vec<Row> {
             sessions,
             channels,
             running,
+            stalls,
             ..
         } = report;
         let (used, total) = memory.unwrap_or_default();
@@ -238,6 +245,8 @@ async fn rows(host: &Host) -> Vec<Row> {
             sessions,
             channels,
             running,
+            stalls: stalls.count,
+            last_stall: stalls.last,
             libraries: 0,
             handlers: handlers.collect(),
         });

@@ -35,6 +35,11 @@ fn plugin(plugin: &mut Plugin) -> Result<()> {
         "hostileHandler.never",
         async |_: App, _: Value, _: Session| -> Result<()> { std::future::pending().await },
     );
+    plugin.handler("hostileHandler.block", async |_: App, _: Value, _: Session| {
+        // What no handler should do: nothing else on this server runs meanwhile.
+        std::thread::sleep(Duration::from_millis(800));
+        Ok(())
+    });
     plugin.handler("hostileHandler.ping", async |_: App, msg: Value, _: Session| {
         Ok(json!({ "pong": msg["n"] }))
     });

@@ -121,9 +121,9 @@ impl Generation {
         let mut ended = pin!(self.changed.notified());
         let mut polled_at = Some(began);
         let outcome = poll_fn(|context| {
-            self.pulse.begin(method, polled_at.take());
+            let outer = self.pulse.begin(method, polled_at.take());
             let polled = call.as_mut().poll(context);
-            self.pulse.end();
+            self.pulse.end(outer);
             match polled {
                 Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
                 Poll::Pending => loop {

@@ -59,11 +59,12 @@ impl Prepared {
         let manifest = self.generation.handlers().manifest();
         let name = |method: &super::Method| {
             format!(
-                "{}.{}.{} ({})",
+                "{}.{}.{} ({}, generation {})",
                 app.server_type(),
                 method.group,
                 method.name,
-                method.place
+                method.place,
+                self.generation.label()
             )
         };
         app.pulse.set_names(manifest.methods().iter().map(name).collect());

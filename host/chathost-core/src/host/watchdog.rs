@@ -47,6 +47,7 @@ fn watch(servers: &[(Arc<str>, Arc<Pulse>)], stopped: &mpsc::Receiver<()>) {
             match pulse.entered() {
                 Some((since, stall, handler)) if stall >= STALL && since != *reported => {
                     *reported = since;
+                    pulse.note_stall(&handler);
                     let stall = stall.as_millis();
                     tracing::error!(%id, %handler, "the server stands still: its handler has not come back for {stall} ms");
                 }

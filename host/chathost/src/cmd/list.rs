@@ -51,6 +51,7 @@ fn servers(rows: &[Row]) -> Vec<Vec<String>> {
         "retired",
         "sessions",
         "channels",
+        "stalls",
     ];
     let number = |number: f64| format!("{number:.2}");
     let body = rows.iter().map(|row| {
@@ -66,6 +67,7 @@ fn servers(rows: &[Row]) -> Vec<Vec<String>> {
             row.retired.to_string(),
             row.sessions.to_string(),
             row.channels.to_string(),
+            row.stalls.to_string(),
         ]
     });
     std::iter::once(header.map(str::to_owned).to_vec())
