@@ -3,6 +3,7 @@
 //! A handler that does not come back stops everything on its server. The server cannot say so itself; this can.
 
 use std::{
+    env::consts::DLL_SUFFIX,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -93,7 +94,18 @@ impl Pulse {
         }
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let name = names.get(self.method.load(Relaxed)).cloned();
-        let name = name.unwrap_or_else(|| "a handler that had waited".to_owned());
+        // Only libraries go on outside of a call of their own; which of their handlers it is, only they know.
+        let library = || {
+            names
+                .iter()
+                .find_map(|name| name.split_once(" (")?.1.contains(DLL_SUFFIX).then_some(name))
+        };
+        let place = || {
+            library()
+                .and_then(|name| name.split_once(" ("))
+                .map_or(String::new(), |(_, place)| format!(" ({place}"))
+        };
+        let name = name.unwrap_or_else(|| format!("a handler that had waited{}", place()));
         Some((
             since,
             self.epoch.elapsed().saturating_sub(Duration::from_nanos(since)),

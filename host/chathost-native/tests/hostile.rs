@@ -191,6 +191,16 @@ async fn a_handler_that_blocks() {
     for part in ["connector.hostileHandler.block", "libhostile.so", "generation 1-"] {
         assert!(report.stalls.last.contains(part), "{}", report.stalls.last);
     }
+    client
+        .request("connector.hostileHandler.blockLater", json!({}))
+        .await;
+    let (_, report) = host.report().await.remove(0);
+    assert_eq!(report.stalls.count, 2, "{report:?}");
+    assert!(
+        report.stalls.last.contains("libhostile.so"),
+        "{}",
+        report.stalls.last
+    );
     let answer = client
         .request("connector.hostileHandler.ping", json!({ "n": 1 }))
         .await;

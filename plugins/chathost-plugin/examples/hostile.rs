@@ -40,6 +40,14 @@ fn plugin(plugin: &mut Plugin) -> Result<()> {
         std::thread::sleep(Duration::from_millis(800));
         Ok(())
     });
+    plugin.handler(
+        "hostileHandler.blockLater",
+        async |app: App, _: Value, _: Session| {
+            app.sleep(Duration::from_millis(1)).await;
+            std::thread::sleep(Duration::from_millis(800));
+            Ok(())
+        },
+    );
     plugin.handler("hostileHandler.ping", async |_: App, msg: Value, _: Session| {
         Ok(json!({ "pong": msg["n"] }))
     });
