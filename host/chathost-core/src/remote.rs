@@ -18,7 +18,8 @@ use tokio::sync::mpsc;
 const BATCHES: usize = 64;
 
 /// Receives until the mailbox closes.
-pub(crate) async fn run(app: Rc<App>, mut mailbox: mpsc::Receiver<Batch>) {
+#[doc(hidden)]
+pub async fn run(app: Rc<App>, mut mailbox: mpsc::Receiver<Batch>) {
     let mut batches = Vec::with_capacity(BATCHES);
     while mailbox.recv_many(&mut batches, BATCHES).await > 0 {
         for envelope in batches.drain(..).flatten() {

@@ -28,7 +28,8 @@ impl Turn {
 }
 
 /// Flushes at the end of every turn, for as long as the server lives.
-pub(crate) async fn run(app: Rc<App>) {
+#[doc(hidden)]
+pub async fn run(app: Rc<App>) {
     loop {
         app.turn.wake.notified().await;
         app.turn.due.set(false);

@@ -9,7 +9,7 @@ use tokio::{net::TcpListener, sync::watch};
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// Accepts until `stop` says so.
-pub(crate) async fn serve(app: Rc<App>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+pub async fn serve(app: Rc<App>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

@@ -18,9 +18,12 @@ mod wire;
 
 pub use close::CloseReason;
 pub use connection::{Connection, State};
-pub(crate) use listen::serve;
+#[doc(hidden)]
+pub use listen::serve;
 pub use outbox::Frame;
 pub use outgoing::Outgoing;
+#[doc(hidden)]
+pub use stream::{Broken, Event, Inflow};
 pub(crate) use task::FAREWELL;
 pub(crate) use wire::PushEncoder;
 pub use wire::{Tables, Wire};

@@ -53,7 +53,8 @@ impl Outgoing {
     }
 
     /// Flushes up to `slice` connections. True while more are dirty.
-    pub(crate) fn flush_slice(&self, slice: usize) -> bool {
+    #[doc(hidden)]
+    pub fn flush_slice(&self, slice: usize) -> bool {
         for _ in 0..slice {
             let Some(connection) = self.dirty.borrow_mut().pop_front() else {
                 return false;

@@ -29,7 +29,8 @@ const UPGRADE_REQUIRED: &[u8] = b"HTTP/1.1 426 Upgrade Required\r\nConnection: c
     Content-Type: text/plain\r\nContent-Length: 55\r\n\r\nThis port speaks Pomelo's protocol over WebSocket/TCP.\n";
 
 /// The reading side of one connection.
-pub(super) enum Inflow {
+#[derive(Debug)]
+pub enum Inflow {
     /// Nothing came yet.
     Opening,
     /// An HTTP request, not whole yet.
@@ -42,7 +43,7 @@ pub(super) enum Inflow {
 
 /// What came of some bytes.
 #[derive(Debug)]
-pub(super) enum Event {
+pub enum Event {
     /// It turned out to be a WebSocket.
     WebSocket {
         /// The answer to the upgrade.
@@ -60,9 +61,11 @@ pub(super) enum Event {
 
 /// Why no more can be read, and what to write before closing.
 #[derive(Debug)]
-pub(super) struct Broken {
-    pub(super) reason: CloseReason,
-    pub(super) last_words: Vec<u8>,
+pub struct Broken {
+    /// Why.
+    pub reason: CloseReason,
+    /// Raw bytes for the socket.
+    pub last_words: Vec<u8>,
 }
 
 impl From<CloseReason> for Broken {
@@ -87,7 +90,10 @@ impl Inflow {
     /// Takes bytes from the socket and tells `on` what they mean, in order. A package's body may have `max_body` bytes
     /// at that moment, and never more than `most`. `control` gets what WebSocket itself wants
     /// to answer: pong, close.
-    pub(super) fn feed(
+    ///
+    /// # Errors
+    /// The bytes are no Pomelo, too long, or the client said good-bye.
+    pub fn feed(
         &mut self,
         mut input: &[u8],
         most: usize,

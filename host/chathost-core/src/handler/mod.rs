@@ -15,7 +15,9 @@ pub use listener::{Event, Listener, ListenerFn};
 pub use manifest::{Kind, Manifest, Method, MethodId};
 pub use mixed::{Groups, MixedFactory};
 pub(crate) use staging::Staging;
-pub(crate) use swap::{Gate, Prepared};
+pub(crate) use swap::Gate;
+#[doc(hidden)]
+pub use swap::Prepared;
 
 use crate::{
     app::App,

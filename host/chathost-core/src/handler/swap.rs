@@ -6,7 +6,7 @@ use crate::app::App;
 use std::{cell::RefCell, fmt, rc::Rc, sync::Arc};
 
 /// A generation that is built and does not serve yet.
-pub(crate) struct Prepared {
+pub struct Prepared {
     generation: Rc<Generation>,
     staged: Staged,
 }
@@ -19,7 +19,7 @@ impl fmt::Debug for Prepared {
 
 impl Prepared {
     /// Builds a generation and lets it test itself. What serves does not notice, apart from the time.
-    pub(crate) fn build(app: &Rc<App>, factory: &dyn HandlerFactory, number: u64) -> Result<Self, LoadError> {
+    pub fn build(app: &Rc<App>, factory: &dyn HandlerFactory, number: u64) -> Result<Self, LoadError> {
         app.staging.begin();
         let built = factory.build(app, number).and_then(|handlers| {
             handlers.selftest()?;
@@ -51,7 +51,7 @@ impl Prepared {
     }
 
     /// From now on it serves.
-    pub(crate) fn switch(self, app: &Rc<App>) {
+    pub fn switch(self, app: &Rc<App>) {
         app.router.clear();
         app.hooks.clear();
         app.sessions.clear_listeners();
