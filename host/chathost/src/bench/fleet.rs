@@ -42,7 +42,7 @@ pub(crate) enum Event<'a> {
     },
     /// The server answered a heartbeat that took this long.
     Beat(u64),
-    Closed(&'static str),
+    Closed(&'a str),
 }
 
 /// Who is told.
@@ -226,6 +226,18 @@ impl Fleet {
     /// Whether the server wants protobuf for this route, which the bench does not write.
     pub(crate) fn wants_protobuf(&self, route: &str) -> bool {
         self.tables.schemas.contains(route)
+    }
+
+    /// Requests on open connections that have no answer.
+    pub(crate) fn unanswered(&self) -> usize {
+        let open = self.connections.iter().filter(|it| it.state != State::Closed);
+        open.map(|connection| connection.waiting.len()).sum()
+    }
+
+    /// Bytes that no socket took yet.
+    pub(crate) fn unsent(&self) -> usize {
+        let open = self.connections.iter().filter(|it| it.state != State::Closed);
+        open.map(|connection| connection.out.len()).sum()
     }
 
     /// Goes, without a word.
@@ -440,20 +452,23 @@ impl Fleet {
             }
             4 => match wire::message(body) {
                 Some(Heard::Response { id, body }) => {
-                    let at = connection.waiting.iter().position(|&(waiting, _)| waiting == id);
-                    if let Some((_, sent)) = at.and_then(|at| connection.waiting.remove(at)) {
+                    // Thousands may wait, and a refusal comes before the answers to what was asked earlier.
+                    let at = connection
+                        .waiting
+                        .binary_search_by_key(&id, |&(waiting, _)| waiting);
+                    if let Some((_, sent)) = at.ok().and_then(|at| connection.waiting.remove(at)) {
                         listener.event(self, number, now, Event::Response { sent, body });
                     }
                 }
                 Some(Heard::Push) => listener.event(self, number, now, Event::Push { message: body }),
                 None => self.end(number, "the server sent what is no message", listener),
             },
-            5 => self.end(number, "the server kicked it", listener),
+            5 => self.end(number, &kicked(body), listener),
             _ => self.end(number, "the server sent what is no package", listener),
         }
     }
 
-    fn end(&mut self, number: usize, why: &'static str, listener: &mut dyn Listener) {
+    fn end(&mut self, number: usize, why: &str, listener: &mut dyn Listener) {
         if self.is_open(number) {
             self.close(number);
             let now = self.now();
@@ -513,6 +528,15 @@ impl Tables {
             .schemas
             .extend(schemas.into_iter().flatten().map(|(route, _)| route.clone()));
         tables
+    }
+}
+
+/// The reason in a kick package, if it has one.
+fn kicked(body: &[u8]) -> String {
+    let reason: Value = serde_json::from_slice(body).unwrap_or_default();
+    match reason.get("reason").and_then(Value::as_str) {
+        Some(reason) => format!("the server kicked it: {reason}"),
+        None => "the server kicked it".to_owned(),
     }
 }
 

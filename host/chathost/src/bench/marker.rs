@@ -71,6 +71,11 @@ pub(crate) enum Arrival {
 }
 
 impl Track {
+    /// The largest number so far.
+    pub(crate) fn last(&self) -> u32 {
+        self.last
+    }
+
     pub(crate) fn note(&mut self, seq: u32) -> Arrival {
         if seq > self.last {
             let step = seq - self.last;

@@ -13,6 +13,8 @@ use std::{
 
 /// How often the figures of the plot are taken.
 const TICK: u64 = 250_000_000;
+/// How often the server's memory is looked at.
+const LOOK: u64 = 20_000_000;
 
 /// Counts and times.
 #[derive(Debug, Default)]
@@ -25,14 +27,24 @@ pub(crate) struct Meter {
     pub(crate) complete: Histogram,
     /// Heartbeat → the server's.
     pub(crate) beat: Histogram,
+    /// In an open loop, how much later than it should have been a message was said.
+    pub(crate) late: Histogram,
+    /// Messages.
+    pub(crate) said: u64,
     /// Deliveries that should come.
     pub(crate) expected: u64,
     /// Those that came, each once.
     pub(crate) delivered: u64,
+    /// Those that did not come because their receiver's connection ended.
+    pub(crate) cut_off: u64,
     pub(crate) repeated: u64,
     pub(crate) disordered: u64,
     /// Refusals by code, and connections that ended by reason.
     pub(crate) errors: BTreeMap<String, u64>,
+    /// The server's memory now, and the most it was.
+    memory: Option<u64>,
+    pub(crate) peak: Option<u64>,
+    looked: u64,
     ticks: Vec<Tick>,
     tick: Histogram,
     tick_began: u64,
@@ -48,6 +60,8 @@ pub(crate) struct Tick {
     /// Microseconds.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
+    /// The server's memory in bytes.
+    pub(crate) memory: Option<u64>,
 }
 
 /// A stretch of a run, measured.
@@ -57,6 +71,8 @@ pub(crate) struct Part {
     pub(crate) seconds: f64,
     pub(crate) meter: Meter,
     pub(crate) usage: Usage,
+    /// The bench's own CPU time in nanoseconds.
+    pub(crate) own_cpu: u64,
     pub(crate) memory: Option<u64>,
     /// Reads of the bench.
     pub(crate) reads: u64,
@@ -70,6 +86,7 @@ pub(crate) struct Mark {
     now: u64,
     reads: u64,
     usage: Usage,
+    own: Usage,
 }
 
 impl Meter {
@@ -87,7 +104,16 @@ impl Meter {
         *self.errors.entry(what.to_owned()).or_default() += 1;
     }
 
-    /// Deliveries that did not come.
+    /// Looks at the server's memory, if it is time.
+    pub(crate) fn look(&mut self, process: Option<Process>, now: u64) {
+        if now >= self.looked + LOOK {
+            self.looked = now;
+            self.memory = process.and_then(Process::memory);
+            self.peak = self.peak.max(self.memory);
+        }
+    }
+
+    /// Deliveries that did not come although both ends are there.
     pub(crate) fn lost(&self) -> u64 {
         self.expected.saturating_sub(self.delivered)
     }
@@ -111,6 +137,7 @@ impl Meter {
             rate: self.tick.count() as f64 / (length as f64 / 1e9),
             p50: micros(self.tick.quantile(0.5)),
             p99: micros(self.tick.quantile(0.99)),
+            memory: self.memory,
         };
         let (percent, rate) = (share.min(1.0) * 100.0, tick.rate);
         progress(&format!(
@@ -136,6 +163,7 @@ impl Part {
             seconds: 0.0,
             meter: Meter::default(),
             usage: Usage::default(),
+            own_cpu: 0,
             memory: None,
             reads: 0,
             more: Vec::new(),
@@ -155,6 +183,7 @@ impl Part {
             now: fleet.now(),
             reads: fleet.reads,
             usage: process.map(Process::usage).unwrap_or_default(),
+            own: Process::own().usage(),
         }
     }
 
@@ -162,6 +191,7 @@ impl Part {
     pub(crate) fn end(&mut self, mark: &Mark, fleet: &Fleet, process: Option<Process>) {
         self.seconds += (fleet.now() - mark.now) as f64 / 1e9;
         self.reads += fleet.reads - mark.reads;
+        self.own_cpu += Process::own().usage().since(&mark.own).cpu().unwrap_or(0);
         if let Some(process) = process {
             self.usage.add(&process.usage().since(&mark.usage));
             self.memory = process.memory();

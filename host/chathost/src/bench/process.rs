@@ -4,15 +4,17 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, iter,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
-/// A process that is watched.
+/// A process that is watched, or several that are one server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Process {
-    pub(crate) pid: u32,
+    pid: u32,
+    /// There is one list in a run, and it is kept as long.
+    others: &'static [u32],
 }
 
 /// What it has used so far, or between two readings.
@@ -25,6 +27,22 @@ pub(crate) struct Usage {
 }
 
 impl Process {
+    /// One.
+    pub(crate) fn new(pid: u32) -> Self {
+        Self { pid, others: &[] }
+    }
+
+    /// All of these, or none.
+    pub(crate) fn all(pids: Vec<u32>) -> Option<Self> {
+        let (&pid, others) = pids.leak().split_first()?;
+        Some(Self { pid, others })
+    }
+
+    /// The bench itself.
+    pub(crate) fn own() -> Self {
+        Self::new(std::process::id())
+    }
+
     /// Whoever listens there.
     pub(crate) fn listening(address: SocketAddr) -> Option<Self> {
         let tables =
@@ -45,32 +63,48 @@ impl Process {
                 })
         };
         let pid = numbers(Path::new("/proc")).find(holds)?;
-        Some(Self { pid })
+        Some(Self::new(pid))
     }
 
     /// What it has used until now.
     pub(crate) fn usage(self) -> Usage {
         let mut usage = Usage::default();
-        let tasks = PathBuf::from(format!("/proc/{}/task", self.pid));
-        for task in numbers(&tasks) {
-            let read = |file: &str| fs::read_to_string(tasks.join(task.to_string()).join(file));
-            let nanos = read("schedstat")
-                .ok()
-                .and_then(|text| text.split(' ').next()?.parse().ok());
-            if let (Some(nanos), Ok(name)) = (nanos, read("comm")) {
-                usage.threads.insert((task, name.trim().to_owned()), nanos);
-            }
+        for pid in self.pids() {
+            usage.add(&usage_of(pid));
         }
-        let io = fs::read_to_string(format!("/proc/{}/io", self.pid)).unwrap_or_default();
-        usage.writes = field(&io, "syscw:");
         usage
     }
 
-    /// Resident memory in bytes.
+    /// Resident memory in bytes, what several share counted for each.
     pub(crate) fn memory(self) -> Option<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
-        Some(field(&status, "VmRSS:")? * 1024)
+        self.pids().map(memory_of).sum()
     }
+
+    fn pids(self) -> impl Iterator<Item = u32> {
+        iter::once(self.pid).chain(self.others.iter().copied())
+    }
+}
+
+fn usage_of(pid: u32) -> Usage {
+    let mut usage = Usage::default();
+    let tasks = PathBuf::from(format!("/proc/{pid}/task"));
+    for task in numbers(&tasks) {
+        let read = |file: &str| fs::read_to_string(tasks.join(task.to_string()).join(file));
+        let nanos = read("schedstat")
+            .ok()
+            .and_then(|text| text.split(' ').next()?.parse().ok());
+        if let (Some(nanos), Ok(name)) = (nanos, read("comm")) {
+            usage.threads.insert((task, name.trim().to_owned()), nanos);
+        }
+    }
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    usage.writes = field(&io, "syscw:");
+    usage
+}
+
+fn memory_of(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    Some(field(&status, "VmRSS:")? * 1024)
 }
 
 impl Usage {
@@ -146,6 +180,7 @@ fn numbers(folder: &Path) -> impl Iterator<Item = u32> + use<> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::{Command, Stdio};
 
     #[test]
     fn lines_of_proc() {
@@ -165,6 +200,21 @@ mod tests {
         assert!(process.memory().unwrap() > 0);
         let before = process.usage();
         assert!(process.usage().since(&before).cpu().is_some());
+    }
+
+    #[test]
+    fn several_are_one() {
+        // Waits for its input to end.
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let itself = Process::new(std::process::id());
+        let both = Process::all(vec![itself.pid, child.id()]).unwrap();
+        let threads: Vec<u32> = both.usage().threads.into_keys().map(|(task, _)| task).collect();
+        assert!(threads.contains(&itself.pid) && threads.contains(&child.id()));
+        assert!(both.memory().is_some());
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(both.memory().is_none());
+        assert!(Process::all(Vec::new()).is_none());
     }
 
     #[test]

@@ -27,7 +27,11 @@ pub(crate) fn table(parts: &[Part]) -> String {
     }
     for part in parts {
         for (name, value, unit) in &part.more {
-            lines.push(row(&format!("{}: {name}, {unit}", part.name), [number(*value)]));
+            let comma = if unit.is_empty() { "" } else { ", " };
+            lines.push(row(
+                &format!("{}: {name}{comma}{unit}", part.name),
+                [number(*value)],
+            ));
         }
         for (what, count) in &part.meter.errors {
             lines.push(row(&format!("{}: {what}", part.name), [count.to_string()]));
@@ -65,13 +69,13 @@ fn part_json(part: &Part) -> Value {
     let more: Map<_, _> = part
         .more
         .iter()
-        .map(|(name, value, unit)| (format!("{name} {unit}"), json!(value)))
+        .map(|(name, value, unit)| (format!("{name} {unit}").trim().to_owned(), json!(value)))
         .collect();
     let ticks: Vec<_> = part
         .meter
         .ticks()
         .iter()
-        .map(|tick| json!({ "seconds": tick.at, "rate": tick.rate, "p50": tick.p50, "p99": tick.p99 }))
+        .map(|tick| json!({ "seconds": tick.at, "rate": tick.rate, "p50": tick.p50, "p99": tick.p99, "memory": tick.memory }))
         .collect();
     json!({
         "name": part.name,
@@ -111,11 +115,17 @@ const FIGURES: &[Figure] = &[
     ("last member p99", "µs", |part| {
         quantile(&part.meter.complete, 0.99)
     }),
+    ("said late by, p99", "µs", |part| {
+        quantile(&part.meter.late, 0.99)
+    }),
     ("heartbeats answered", "/s", |part| {
         rate(part, part.meter.beat.count())
     }),
     ("heartbeat p99", "µs", |part| quantile(&part.meter.beat, 0.99)),
     ("lost", "", |part| counted(part, part.meter.lost())),
+    ("cut off by a close", "", |part| {
+        (part.meter.cut_off > 0).then_some(part.meter.cut_off as f64)
+    }),
     ("repeated", "", |part| counted(part, part.meter.repeated)),
     ("out of order", "", |part| counted(part, part.meter.disordered)),
     ("server CPU", "cores", |part| {
@@ -130,9 +140,11 @@ const FIGURES: &[Figure] = &[
     ("CPU per delivery", "µs", |part| {
         part.cpu_per(part.meter.delivery.count())
     }),
-    ("server memory", "MiB", |part| {
-        part.memory.map(|bytes| bytes as f64 / 1_048_576.0)
+    ("bench CPU", "cores", |part| {
+        (part.own_cpu > 0 && part.seconds > 0.0).then(|| part.own_cpu as f64 / 1e9 / part.seconds)
     }),
+    ("server memory", "MiB", |part| mebibytes(part.memory)),
+    ("server memory, peak", "MiB", |part| mebibytes(part.meter.peak)),
     ("server writes per delivery", "(write, writev)", |part| {
         let (writes, count) = (part.usage.writes?, part.meter.delivery.count());
         let each = writes as f64 / count.max(1) as f64;
@@ -144,6 +156,10 @@ const FIGURES: &[Figure] = &[
         (part.reads > 0 && count > 0).then(|| count as f64 / part.reads as f64)
     }),
 ];
+
+fn mebibytes(bytes: Option<u64>) -> Option<f64> {
+    Some(bytes? as f64 / 1_048_576.0)
+}
 
 fn rate(part: &Part, count: u64) -> Option<f64> {
     (count > 0 && part.seconds > 0.0).then(|| count as f64 / part.seconds)

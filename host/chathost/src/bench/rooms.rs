@@ -2,10 +2,10 @@
 //!
 //! A [`Rooms`] knows who is where, says messages at its [`Pace`], and checks that every member gets every message once
 //! and in order. Its connections are those of a server, or those of a limit, which is sent the bytes that the server
-//! delivered. How people came into the rooms is `crowd.rs`'s.
+//! delivered. How people came into the rooms is `crowd.rs`'s, and how long they talk is `round.rs`'s.
 
 use super::{
-    fleet::{Event, Fleet, Listener},
+    fleet::{Event, Fleet},
     limit,
     marker::{Arrival, Marker, Track},
     meter::Part,
@@ -14,14 +14,14 @@ use super::{
     refusal, wire,
 };
 use serde_json::json;
-use std::{collections::VecDeque, io, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 /// How long a message may take before its sender goes on without it.
 const STALLED: u64 = 2_000_000_000;
 /// How long a refused sender is silent.
 const REFUSED: u64 = 10_000_000;
 /// Messages of one sender that are watched until their last member has them.
-const WATCHED: usize = 100_000;
+const WATCHED: usize = 1_000_000;
 
 /// When something is said.
 #[derive(Debug, Clone, Copy)]
@@ -45,27 +45,44 @@ pub(crate) enum Target {
 #[derive(Debug)]
 pub(crate) struct Rooms {
     target: Target,
-    process: Option<Process>,
+    pub(super) process: Option<Process>,
     /// The first of their connections; they follow each other room by room.
-    base: usize,
+    pub(super) base: usize,
     users: Vec<User>,
     senders: Vec<Sender>,
-    pace: Pace,
+    /// How many are in each room.
+    present: Vec<u32>,
+    pub(crate) pace: Pace,
     /// Bytes of a message's content.
     content: usize,
     /// A delivered message, and where its marker begins.
     pub(crate) sample: Option<(Vec<u8>, usize)>,
     pub(crate) part: Part,
-    talking: bool,
+    pub(super) talking: bool,
     due: u64,
     turn: usize,
     random: Random,
     /// Senders that were refused or wait in vain, and when they go on.
     later: VecDeque<(u64, usize)>,
+    pub(super) backlog: Backlog,
+    /// Messages of after the backlog that all members have: when they were said, and how long it took.
+    pub(super) finished: Vec<(u64, u64)>,
+}
+
+/// What was said before some time.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    /// That time; 0 if nobody asks.
+    before: u64,
+    /// When the last of it came.
+    pub(super) last: u64,
 }
 
 #[derive(Debug)]
 struct User {
+    room: usize,
+    /// Its own place among the senders.
+    sender: Option<usize>,
     /// The first of its room's senders.
     first_sender: usize,
     /// One per sender of the room.
@@ -75,8 +92,7 @@ struct User {
 #[derive(Debug)]
 struct Sender {
     connection: usize,
-    room: u32,
-    members: u32,
+    room: usize,
     seq: u32,
     /// Messages that some members do not have, the oldest first.
     open: VecDeque<Open>,
@@ -85,8 +101,12 @@ struct Sender {
 #[derive(Debug)]
 struct Open {
     seq: u32,
+    /// Members who should get it.
+    of: u32,
+    /// Those of them who did not.
     left: u32,
     when: u64,
+    answered: bool,
 }
 
 impl Rooms {
@@ -104,12 +124,13 @@ impl Rooms {
             let (first, count) = (all.len(), senders.min(members));
             all.extend((0..count).map(|offset| Sender {
                 connection: base + users.len() + offset,
-                room: room as u32,
-                members: members as u32,
+                room,
                 seq: 0,
                 open: VecDeque::new(),
             }));
-            users.extend((0..members).map(|_| User {
+            users.extend((0..members).map(|member| User {
+                room,
+                sender: (member < count).then_some(first + member),
                 first_sender: first,
                 tracks: vec![Track::default(); count],
             }));
@@ -120,6 +141,7 @@ impl Rooms {
             base,
             users,
             senders: all,
+            present: sizes.iter().map(|&members| members as u32).collect(),
             pace,
             content,
             sample: None,
@@ -133,6 +155,8 @@ impl Rooms {
             turn: 0,
             random: Random::new(7),
             later: VecDeque::new(),
+            backlog: Backlog::default(),
+            finished: Vec::new(),
         }
     }
 
@@ -141,16 +165,31 @@ impl Rooms {
     }
 
     /// The room of each connection, in their order.
-    pub(crate) fn rooms(&self) -> impl Iterator<Item = u32> + '_ {
-        let room = |user: &User| {
-            self.senders
-                .get(user.first_sender)
-                .map_or(0, |sender| sender.room)
-        };
-        self.users.iter().map(room)
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = usize> + '_ {
+        self.users.iter().map(|user| user.room)
     }
 
-    fn begin(&mut self, now: u64) {
+    /// Whether somebody's connection ended.
+    pub(crate) fn somebody_left(&self) -> bool {
+        self.present
+            .iter()
+            .map(|&members| members as usize)
+            .sum::<usize>()
+            < self.users.len()
+    }
+
+    /// What was measured until now; what follows is another part.
+    pub(crate) fn take_part(&mut self, next: &str) -> Part {
+        std::mem::replace(&mut self.part, Part::new(next))
+    }
+
+    /// Whether a message that was said before this time is missing somewhere.
+    pub(super) fn is_behind(&self, before: u64) -> bool {
+        let behind = |sender: &Sender| sender.open.front().is_some_and(|open| open.when < before);
+        self.senders.iter().any(behind)
+    }
+
+    pub(super) fn begin(&mut self, now: u64) {
         self.talking = true;
         self.due = now;
         self.later.clear();
@@ -162,8 +201,16 @@ impl Rooms {
         }
     }
 
+    /// Goes on talking, and tells what was said before this time from what comes now.
+    pub(super) fn probe(&mut self, before: u64) {
+        self.talking = true;
+        self.due = before;
+        self.backlog = Backlog { before, last: before };
+        self.finished.clear();
+    }
+
     /// Says what is due; how long until more is.
-    fn work(&mut self, fleet: &mut Fleet, now: u64) -> Duration {
+    pub(super) fn work(&mut self, fleet: &mut Fleet, now: u64) -> Duration {
         if !self.talking {
             return Duration::from_millis(10);
         }
@@ -183,6 +230,7 @@ impl Rooms {
             };
             self.turn += 1;
             // From when it should have been said: a bench that comes late does not flatter the server.
+            self.part.meter.late.record(now - self.due);
             self.say(fleet, next, self.due);
             let gap = if people {
                 gap * self.random.exponential()
@@ -227,16 +275,20 @@ impl Rooms {
         if !fleet.is_open(sender.connection) {
             return;
         }
+        let members = self.present.get(sender.room).copied().unwrap_or_default();
         sender.seq += 1;
         sender.open.push_back(Open {
             seq: sender.seq,
-            left: sender.members,
+            of: members,
+            left: members,
             when,
+            answered: false,
         });
         if sender.open.len() > WATCHED {
             sender.open.pop_front();
         }
-        self.part.meter.expected += u64::from(sender.members);
+        self.part.meter.said += 1;
+        self.part.meter.expected += u64::from(members);
         let marker = Marker {
             sender: number as u32,
             seq: sender.seq,
@@ -261,7 +313,7 @@ impl Rooms {
         }
     }
 
-    fn event(&mut self, fleet: &mut Fleet, connection: usize, now: u64, event: Event<'_>) {
+    pub(super) fn event(&mut self, fleet: &mut Fleet, connection: usize, now: u64, event: Event<'_>) {
         match event {
             Event::Push { message, .. } => {
                 if let Some((marker, start, _)) = Marker::find(message) {
@@ -274,12 +326,16 @@ impl Rooms {
             Event::Response { sent, body } => {
                 // Not with `respond`: the plot is of deliveries.
                 self.part.meter.response.record(now.saturating_sub(sent));
-                if let Some(code) = refusal(body) {
+                let code = refusal(body);
+                if let Some(code) = code {
                     self.part.meter.fail(&format!("refused with {code}"));
-                    self.refused(connection, now, sent);
                 }
+                self.answered(connection - self.base, now, sent, code.is_some());
             }
-            Event::Closed(why) => self.part.meter.fail(why),
+            Event::Closed(why) => {
+                self.part.meter.fail(why);
+                self.left(fleet, connection - self.base, now);
+            }
             Event::Ready | Event::Beat(_) => {}
         }
     }
@@ -305,18 +361,26 @@ impl Rooms {
                 return;
             }
         }
+        if marker.nanos < self.backlog.before {
+            self.backlog.last = now;
+        }
         meter.delivered += 1;
         meter.deliver(now.saturating_sub(marker.nanos));
-        let Some(first) = sender.open.front().map(|open| open.seq) else {
+        let first = sender.open.front().map(|open| open.seq);
+        let at = first.and_then(|first| marker.seq.checked_sub(first));
+        let open = at.and_then(|at| sender.open.get_mut(at as usize));
+        let Some(open) = open.filter(|open| open.left > 0) else {
+            // Nobody expected it any more, because its sender was closed or it came after the end of its round.
+            meter.expected += 1;
             return;
         };
-        let at = marker.seq.checked_sub(first).map(|at| at as usize);
-        let Some(open) = at.and_then(|at| sender.open.get_mut(at)) else {
-            return;
-        };
-        open.left = open.left.saturating_sub(1);
+        open.left -= 1;
         if open.left == 0 {
-            meter.complete.record(now.saturating_sub(open.when));
+            let took = now.saturating_sub(open.when);
+            meter.complete.record(took);
+            if (1..=open.when).contains(&self.backlog.before) {
+                self.finished.push((open.when, took));
+            }
             self.settle(fleet, number, now);
         }
     }
@@ -339,19 +403,31 @@ impl Rooms {
         }
     }
 
-    /// Nobody will get what this sender said then.
-    fn refused(&mut self, connection: usize, now: u64, when: u64) {
-        let mut senders = self.senders.iter_mut().enumerate();
-        let Some((number, sender)) = senders.find(|(_, it)| it.connection == connection) else {
+    /// What a sender said then was answered. If it was refused, nobody will get it.
+    fn answered(&mut self, user: usize, now: u64, when: u64, refused: bool) {
+        let Some(number) = self.users.get(user).and_then(|user| user.sender) else {
             return;
         };
-        let whole = sender.members;
-        let said = |open: &&mut Open| open.when == when && open.left == whole;
-        let Some(open) = sender.open.iter_mut().find(said) else {
+        let Some(sender) = self.senders.get_mut(number) else {
             return;
         };
-        open.left = 0;
-        self.part.meter.expected = self.part.meter.expected.saturating_sub(u64::from(whole));
+        let first = sender.open.partition_point(|open| open.when < when);
+        let mut said = sender
+            .open
+            .range_mut(first..)
+            .take_while(|open| open.when == when);
+        let Some(open) = said.find(|open| !open.answered && (!refused || open.left == open.of)) else {
+            return;
+        };
+        open.answered = true;
+        if !refused {
+            return;
+        }
+        self.part.meter.expected = self
+            .part
+            .meter
+            .expected
+            .saturating_sub(u64::from(std::mem::take(&mut open.left)));
         while sender.open.front().is_some_and(|open| open.left == 0) {
             sender.open.pop_front();
         }
@@ -359,73 +435,38 @@ impl Rooms {
             self.later.push_back((now + REFUSED, number));
         }
     }
-}
 
-/// Where a round stands in the whole run: for the progress line.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Done {
-    /// What was done before it, of 1.
-    pub(crate) before: f64,
-    /// Its own share.
-    pub(crate) share: f64,
-}
-
-/// One or two [`Rooms`] on one fleet.
-#[derive(Debug)]
-pub(crate) struct Talk {
-    pub(crate) rooms: Vec<Rooms>,
-}
-
-impl Talk {
-    /// Lets one of them talk, and waits until all is delivered or nothing more comes for 5 s.
-    pub(crate) fn round(
-        &mut self,
-        fleet: &mut Fleet,
-        which: usize,
-        length: Duration,
-        done: Done,
-    ) -> io::Result<()> {
-        let Some(rooms) = self.rooms.get_mut(which) else {
-            return Ok(());
+    /// A connection ended. What it did not get is cut off, not lost; what it asked without an answer may come or not.
+    fn left(&mut self, fleet: &mut Fleet, user: usize, now: u64) {
+        let Some(user) = self.users.get(user) else {
+            return;
         };
-        let mark = Part::mark(fleet, rooms.process);
-        let began = fleet.now();
-        let end = began + length.as_nanos() as u64;
-        rooms.begin(began);
-        let mut delivered = (rooms.part.meter.delivered, began);
-        loop {
-            let Some(rooms) = self.rooms.get_mut(which) else {
-                return Ok(());
-            };
-            let now = fleet.now();
-            rooms.talking = now < end;
-            if rooms.part.meter.delivered != delivered.0 {
-                delivered = (rooms.part.meter.delivered, now);
-            }
-            let silent = now.saturating_sub(delivered.1.max(end)) > 5_000_000_000;
-            if !rooms.talking && (rooms.part.meter.lost() == 0 || silent) {
-                let drained = (now.saturating_sub(end)) as f64 / 1e6;
-                if !matches!(rooms.pace, Pace::Burst(_)) {
-                    rooms
-                        .part
-                        .note_most("delivered after the end of a round, within", drained, "ms");
-                }
-                rooms.part.end(&mark, fleet, rooms.process);
-                return Ok(());
-            }
-            let wait = rooms.work(fleet, now);
-            let share = done.before + done.share * (now - began) as f64 / 1e9 / length.as_secs_f64();
-            rooms.part.meter.tick(&rooms.part.name, now, share);
-            fleet.turn(wait, self)?;
+        if let Some(present) = self.present.get_mut(user.room) {
+            *present = present.saturating_sub(1);
         }
-    }
-}
-
-impl Listener for Talk {
-    fn event(&mut self, fleet: &mut Fleet, connection: usize, now: u64, event: Event<'_>) {
-        let mut rooms = self.rooms.iter_mut().rev();
-        if let Some(rooms) = rooms.find(|rooms| connection >= rooms.base) {
-            rooms.event(fleet, connection, now, event);
+        let (own, first) = (user.sender, user.first_sender);
+        let (mut cut_off, mut unknown) = (0, 0);
+        let senders = self.senders.iter_mut().skip(first);
+        for (sender, track) in senders.zip(&user.tracks) {
+            let missing = sender
+                .open
+                .iter_mut()
+                .filter(|open| open.left > 0 && open.seq > track.last());
+            for open in missing {
+                open.left -= 1;
+                cut_off += 1;
+            }
+        }
+        if let Some(sender) = own.and_then(|own| self.senders.get_mut(own)) {
+            for open in sender.open.iter_mut().filter(|open| !open.answered) {
+                unknown += u64::from(std::mem::take(&mut open.left));
+            }
+        }
+        let meter = &mut self.part.meter;
+        meter.cut_off += cut_off;
+        meter.expected = meter.expected.saturating_sub(cut_off + unknown);
+        for number in first..first + user.tracks.len() {
+            self.settle(fleet, number, now);
         }
     }
 }

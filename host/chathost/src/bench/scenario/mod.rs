@@ -3,6 +3,7 @@
 pub(crate) mod idle;
 pub(crate) mod join;
 pub(crate) mod latency;
+pub(crate) mod saturate;
 pub(crate) mod talk;
 
 use super::fleet::{Event, Fleet, Listener};
