@@ -16,9 +16,7 @@ mod process;
 mod random;
 mod report;
 mod rooms;
-mod round;
 mod scenario;
-mod search;
 mod swap;
 mod wire;
 
@@ -74,11 +72,10 @@ fn against(scenario: Scenario, args: &BenchArgs, setting: &Setting) -> anyhow::R
         Scenario::Latency => scenario::latency::run(args, setting),
         Scenario::Fanout => scenario::talk::fanout(args, setting),
         Scenario::Mixed => scenario::talk::mixed(args, setting),
-        Scenario::Saturate => scenario::saturate::run(args, setting),
         Scenario::Idle => scenario::idle::run(args, setting),
         Scenario::JoinStorm => scenario::join::run(args, setting),
         Scenario::Swap | Scenario::Limit | Scenario::LimitServer => {
-            bail!("--during is latency, fanout, idle, join-storm, mixed or saturate")
+            bail!("--during is latency, fanout, idle, join-storm or mixed")
         }
     }
 }
@@ -105,7 +102,7 @@ pub(crate) fn parameters(args: &BenchArgs) -> Value {
         Scenario::JoinStorm => serde_json::json!({ "users": args.users }),
         Scenario::Mixed => serde_json::json!({ "users": args.users, "rooms": rooms, "think": args.think }),
         Scenario::Swap => serde_json::json!({ "during": args.during.name(), "every": args.every }),
-        Scenario::Fanout | Scenario::Saturate | Scenario::Limit | Scenario::LimitServer => talk,
+        Scenario::Fanout | Scenario::Limit | Scenario::LimitServer => talk,
     }
 }
 
