@@ -1,0 +1,131 @@
+//! Counts, compares, accepts: `cargo run --release -p chathost-costs -- check`.
+//!
+//! It also runs itself: `run` is what valgrind is given, `hold` a crowd of clients. What is compared with what is
+//! [`baseline`]'s.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
+
+use chathost_costs::{
+    baseline::{Baseline, Platform},
+    callgrind,
+    cases::{self, CASES, Case},
+    crowd,
+};
+use std::{
+    env,
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+const USAGE: &str = "usage: cargo run --release -p chathost-costs -- COMMAND
+
+  check [CASE…]   counts instructions and fails if a case grew by more than 5 % over baseline.json
+  accept [CASE…]  makes what is counted now the baseline; the commit says why
+  list            the cases
+
+CASE is a name, or its beginning: push/ or push/deliver_to_100.";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args[..] {
+        ["check", ref names @ ..] => check(names),
+        ["accept", ref names @ ..] => accept(names),
+        ["list"] => {
+            CASES.iter().for_each(|case| println!("{}", case.name));
+            Ok(true)
+        }
+        ["run", name, operations] => run(name, operations),
+        ["hold", address, count] => hold(address, count),
+        _ => Err(USAGE.into()),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+type Done = Result<bool, Box<dyn Error>>;
+
+fn check(names: &[&str]) -> Done {
+    let path = baseline_path();
+    let baseline = Baseline::read(&path)?
+        .ok_or("there is no baseline.json: cargo run --release -p chathost-costs -- accept")?;
+    let measured = callgrind::count_all(&prepare()?, &chosen(names)?, progress)?;
+    let found = baseline.compare(&Platform::here(), &measured, &known());
+    println!("{found}");
+    match found.problems.len() {
+        0 => println!("costs: {} cases, no problem", measured.len()),
+        count => println!("costs: {} cases, {count} problems", measured.len()),
+    }
+    Ok(found.problems.is_empty())
+}
+
+fn accept(names: &[&str]) -> Done {
+    let path = baseline_path();
+    let old = Baseline::read(&path)?;
+    let here = Platform::here();
+    let measured = callgrind::count_all(&prepare()?, &chosen(names)?, progress)?;
+    if let Some(old) = &old {
+        let mut found = old.compare(&here, &measured, &known());
+        found.problems.clear();
+        found.hints.clear();
+        println!("{found}");
+    }
+    Baseline::accept(old, here, measured, &known())?.write(&path)?;
+    println!("baseline.json is written. Say in the commit why the counts changed.");
+    Ok(true)
+}
+
+fn run(name: &str, operations: &str) -> Done {
+    let case = cases::find(name).ok_or_else(|| format!("no case {name}"))?;
+    callgrind::run(&env::current_exe()?, case, operations.parse()?);
+    Ok(true)
+}
+
+fn hold(address: &str, count: &str) -> Done {
+    crowd::hold(address.parse()?, count.parse()?)?;
+    Ok(true)
+}
+
+/// The cases that these names mean; all if there are none.
+fn chosen(names: &[&str]) -> Result<Vec<&'static Case>, String> {
+    for name in names {
+        if !CASES.iter().any(|case| case.name.starts_with(name)) {
+            return Err(format!("no case begins with {name}; `list` shows them"));
+        }
+    }
+    let wanted = |case: &&Case| names.is_empty() || names.iter().any(|name| case.name.starts_with(name));
+    Ok(CASES.iter().filter(wanted).collect())
+}
+
+fn known() -> Vec<&'static str> {
+    CASES.iter().map(|case| case.name).collect()
+}
+
+fn progress(case: &Case) {
+    eprintln!("counted {}", case.name);
+}
+
+fn baseline_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("baseline.json")
+}
+
+/// This program, which has to be an optimised one, with the native plugin beside it.
+fn prepare() -> Result<PathBuf, Box<dyn Error>> {
+    if cfg!(debug_assertions) {
+        return Err(USAGE.into());
+    }
+    let program = env::current_exe()?;
+    chathost_costs::build_plugin(&program)?;
+    if let Err(error) = Command::new("valgrind").arg("--version").output() {
+        let message = format!("valgrind does not start ({error}); install it: apt-get install valgrind");
+        return Err(io::Error::other(message).into());
+    }
+    Ok(program)
+}
