@@ -16,7 +16,9 @@ mod process;
 mod random;
 mod report;
 mod rooms;
+mod round;
 mod scenario;
+mod search;
 mod swap;
 mod wire;
 
@@ -72,10 +74,11 @@ fn against(scenario: Scenario, args: &BenchArgs, setting: &Setting) -> anyhow::R
         Scenario::Latency => scenario::latency::run(args, setting),
         Scenario::Fanout => scenario::talk::fanout(args, setting),
         Scenario::Mixed => scenario::talk::mixed(args, setting),
+        Scenario::Saturate => scenario::saturate::run(args, setting),
         Scenario::Idle => scenario::idle::run(args, setting),
         Scenario::JoinStorm => scenario::join::run(args, setting),
         Scenario::Swap | Scenario::Limit | Scenario::LimitServer => {
-            bail!("--during is latency, fanout, idle, join-storm or mixed")
+            bail!("--during is latency, fanout, idle, join-storm, mixed or saturate")
         }
     }
 }
@@ -102,7 +105,7 @@ pub(crate) fn parameters(args: &BenchArgs) -> Value {
         Scenario::JoinStorm => serde_json::json!({ "users": args.users }),
         Scenario::Mixed => serde_json::json!({ "users": args.users, "rooms": rooms, "think": args.think }),
         Scenario::Swap => serde_json::json!({ "during": args.during.name(), "every": args.every }),
-        Scenario::Fanout | Scenario::Limit | Scenario::LimitServer => talk,
+        Scenario::Fanout | Scenario::Saturate | Scenario::Limit | Scenario::LimitServer => talk,
     }
 }
 
@@ -115,6 +118,9 @@ impl Setting {
             .map(resolve)
             .collect::<anyhow::Result<Vec<_>>>()?;
         let gate = args.gate.as_ref().map(resolve).transpose()?;
+        if let Some(pid) = args.pid.iter().find(|&&pid| Process::new(pid).memory().is_none()) {
+            bail!("--pid {pid}: there is no such process");
+        }
         let watched = gate.or_else(|| connectors.first().copied());
         Ok(Self {
             process: Process::all(args.pid.clone()).or_else(|| watched.and_then(Process::listening)),

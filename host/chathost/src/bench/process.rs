@@ -38,6 +38,11 @@ impl Process {
         Some(Self { pid, others })
     }
 
+    /// The bench itself.
+    pub(crate) fn own() -> Self {
+        Self::new(std::process::id())
+    }
+
     /// Whoever listens there.
     pub(crate) fn listening(address: SocketAddr) -> Option<Self> {
         let tables =
