@@ -108,7 +108,8 @@ impl Crowd {
             progress(&format!("{} of {until} people", self.done));
             if fleet.now() > self.last + PATIENCE {
                 bail!(
-                    "{} of {until} people came, and then nothing happened for 10 s",
+                    "{} of {until} people came, and then nothing happened for 10 s; does a Pomelo server with the chat \
+                     demo's routes listen there, and is --transport right?",
                     self.done
                 );
             }
@@ -145,7 +146,10 @@ impl Listener for Crowd {
                 }
                 None => self.came(number, now),
             },
-            Event::Closed(why) => self.problem = Some(why.to_owned()),
+            Event::Closed(why) => {
+                let door = self.people.get(number).map(|(_, _, door)| door.to_string());
+                self.problem = Some(format!("{}: {why}", door.unwrap_or_default()));
+            }
             Event::Push { .. } => self.notices += 1,
             Event::Beat(_) => {}
         }
@@ -207,6 +211,9 @@ fn door(body: &[u8]) -> Result<SocketAddr, String> {
 
 /// An address by its name.
 pub(crate) fn resolve(address: &str) -> anyhow::Result<SocketAddr> {
+    if !address.contains(':') {
+        bail!("{address}: where is the port? HOST:PORT is needed");
+    }
     let mut found = address.to_socket_addrs().with_context(|| address.to_owned())?;
     found.next().with_context(|| format!("{address}: no such host"))
 }
@@ -221,5 +228,15 @@ mod tests {
         assert_eq!(door(body), Ok("127.0.0.1:3050".parse().unwrap()));
         assert_eq!(door(b"{\"code\":500}"), Err("{\"code\":500}".to_owned()));
         assert!(door(b"?").is_err());
+    }
+
+    #[test]
+    fn addresses() {
+        assert_eq!(resolve("127.0.0.1:80").unwrap().port(), 80);
+        assert_eq!(resolve("[::1]:80").unwrap().port(), 80);
+        for address in ["127.0.0.1", "", "127.0.0.1:x", "127.0.0.1:99999"] {
+            let problem = resolve(address).unwrap_err().to_string();
+            assert!(problem.contains(address), "{problem}");
+        }
     }
 }

@@ -145,7 +145,17 @@ impl Fleet {
             SocketAddr::V6(_) => AddressFamily::INET6,
         };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+        let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None).map_err(|error| {
+            let problem = match error {
+                rustix::io::Errno::MFILE | rustix::io::Errno::NFILE => {
+                    "; ulimit -n is how many files are allowed"
+                }
+                _ => "",
+            };
+            io::Error::other(format!(
+                "there are {number} connections, and then: {error}{problem}"
+            ))
+        })?;
         let from = number / PER_ADDRESS;
         if from > 0 && address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
             let from = Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + from as u32);

@@ -6,6 +6,7 @@ use super::{
     histogram::Histogram,
     process::{Process, Usage},
 };
+use anyhow::bail;
 use std::{
     collections::BTreeMap,
     io::{IsTerminal, Write},
@@ -41,6 +42,9 @@ pub(crate) struct Meter {
     pub(crate) disordered: u64,
     /// Refusals by code, and connections that ended by reason.
     pub(crate) errors: BTreeMap<String, u64>,
+    refused: u64,
+    /// The last answer that was a refusal.
+    refusal: String,
     /// The server's memory now, and the most it was.
     memory: Option<u64>,
     pub(crate) peak: Option<u64>,
@@ -98,6 +102,13 @@ impl Meter {
     pub(crate) fn deliver(&mut self, nanos: u64) {
         self.delivery.record(nanos);
         self.tick.record(nanos);
+    }
+
+    /// Counts an answer that was a refusal.
+    pub(crate) fn refuse(&mut self, code: i64, body: &[u8]) {
+        self.fail(&format!("refused with {code}"));
+        self.refused += 1;
+        self.refusal = String::from_utf8_lossy(body).into_owned();
     }
 
     pub(crate) fn fail(&mut self, what: &str) {
@@ -170,6 +181,15 @@ impl Part {
         }
     }
 
+    /// Fails if the server did nothing of what it was asked.
+    pub(crate) fn all_refused(&self) -> anyhow::Result<()> {
+        let meter = &self.meter;
+        if meter.refused > 0 && meter.refused == meter.response.count() {
+            bail!("the server refuses every request: {}", meter.refusal);
+        }
+        Ok(())
+    }
+
     /// What counts, after a warm-up, of which only the mistakes do.
     pub(crate) fn warmed_up(&self) -> Self {
         let mut part = Self::new(self.name.clone());
@@ -230,6 +250,18 @@ pub(crate) fn progress(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_refuses_everything() {
+        let mut part = Part::new("");
+        part.all_refused().unwrap();
+        part.meter.response.record(1);
+        part.meter.refuse(500, b"{\"code\":500}");
+        let problem = part.all_refused().unwrap_err().to_string();
+        assert!(problem.ends_with("{\"code\":500}"), "{problem}");
+        part.meter.response.record(1);
+        part.all_refused().unwrap();
+    }
 
     #[test]
     fn ticks_have_the_time_that_was_counted() {

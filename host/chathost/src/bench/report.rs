@@ -189,7 +189,7 @@ fn row(name: &str, values: impl IntoIterator<Item = String>) -> String {
 }
 
 /// Three places that count, thousands apart.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     if value.fract() == 0.0 || value >= 1000.0 {
         let digits = format!("{value:.0}");
         let mut grouped = String::new();

@@ -328,7 +328,7 @@ impl Rooms {
                 self.part.meter.response.record(now.saturating_sub(sent));
                 let code = refusal(body);
                 if let Some(code) = code {
-                    self.part.meter.fail(&format!("refused with {code}"));
+                    self.part.meter.refuse(code, body);
                 }
                 self.answered(connection - self.base, now, sent, code.is_some());
             }

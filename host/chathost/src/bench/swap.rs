@@ -7,15 +7,18 @@ use chathost::admin::{self, Reply, Request};
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::mpsc::{self, RecvTimeoutError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
+};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
 };
 
 /// The thread. It stops, and the file is as it was, when [`Swapper::end`] was called.
 #[derive(Debug)]
 pub(crate) struct Swapper {
-    stop: mpsc::Sender<()>,
+    stop: oneshot::Sender<()>,
     thread: JoinHandle<anyhow::Result<Swaps>>,
 }
 
@@ -24,6 +27,13 @@ struct Swaps {
     times: Histogram,
     unchanged: u64,
     refused: u64,
+}
+
+/// What the thread does next.
+enum Next {
+    Swap,
+    End,
+    Killed,
 }
 
 /// A file with another last line, until this is dropped.
@@ -45,7 +55,7 @@ impl Swapper {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let (stop, stopped) = mpsc::channel();
+        let (stop, mut stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
             let request = Request::Reload {
                 server_type: None,
@@ -53,7 +63,19 @@ impl Swapper {
                 allow_removed_routes: false,
             };
             let mut swaps = Swaps::default();
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(every) {
+            let mut signals = runtime.block_on(async {
+                Ok::<_, std::io::Error>([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?])
+            })?;
+            loop {
+                match runtime.block_on(next(&mut stopped, &mut signals, every)) {
+                    Next::Swap => {}
+                    Next::End => break,
+                    Next::Killed => {
+                        // Nobody else would write the file back.
+                        drop(touched);
+                        std::process::exit(130);
+                    }
+                }
                 touched.touch(swaps.times.count())?;
                 let began = Instant::now();
                 let reply = runtime.block_on(admin::ask(&cluster, &request))?;
@@ -85,6 +107,19 @@ impl Swapper {
         part.note("a swap, p50", swaps.times.quantile(0.5) as f64 / 1e6, "ms");
         part.note("a swap, max", swaps.times.max() as f64 / 1e6, "ms");
         Ok(())
+    }
+}
+
+async fn next(
+    stopped: &mut oneshot::Receiver<()>,
+    [interrupt, terminate]: &mut [Signal; 2],
+    every: Duration,
+) -> Next {
+    tokio::select! {
+        _ = stopped => Next::End,
+        _ = interrupt.recv() => Next::Killed,
+        _ = terminate.recv() => Next::Killed,
+        () = tokio::time::sleep(every) => Next::Swap,
     }
 }
 

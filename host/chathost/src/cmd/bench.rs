@@ -6,8 +6,13 @@ use anyhow::Context;
 use std::{fs, process::ExitCode};
 
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
-    let parts = bench::run(args)?;
+    if let Some(path) = &args.plot {
+        // Before a long run, not after it.
+        fs::write(path, "").with_context(|| path.display().to_string())?;
+    }
+    let parts = bench::run(args);
     bench::progress("");
+    let parts = parts?;
     if args.scenario == Scenario::LimitServer {
         return Ok(ExitCode::SUCCESS);
     }

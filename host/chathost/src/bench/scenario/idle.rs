@@ -38,6 +38,7 @@ pub(crate) fn run(args: &BenchArgs, setting: &Setting) -> anyhow::Result<Vec<Par
     while fleet.now() < began + length {
         fleet.turn(Duration::from_millis(50), &mut idle)?;
         let now = fleet.now();
+        idle.part.meter.look(setting.process, now);
         idle.part
             .meter
             .tick("idle", now, (now - began) as f64 / length.max(1) as f64);

@@ -51,6 +51,7 @@ pub(crate) fn run(args: &BenchArgs, setting: &Setting) -> anyhow::Result<Vec<Par
     };
     setting.speaks_json(&fleet, &clients.route)?;
     clients.round(&mut fleet, setting, WARM_UP)?;
+    clients.part.all_refused()?;
     clients.part = clients.part.warmed_up();
     clients.round(&mut fleet, setting, args.seconds)?;
     Ok(vec![clients.part])
@@ -69,6 +70,7 @@ impl Clients {
             fleet.turn(Duration::from_millis(50), self)?;
             let now = fleet.now();
             self.asking = now < end;
+            self.part.meter.look(setting.process, now);
             self.part
                 .meter
                 .tick("latency", now, (now - began) as f64 / 1e9 / seconds);
@@ -105,7 +107,7 @@ impl Listener for Clients {
             Event::Response { sent, body } => {
                 self.part.meter.respond(now.saturating_sub(sent));
                 if let Some(code) = refusal(body) {
-                    self.part.meter.fail(&format!("refused with {code}"));
+                    self.part.meter.refuse(code, body);
                 }
                 let Some(open) = self.open.get_mut(client) else {
                     return;

@@ -46,18 +46,41 @@ struct Trial {
     keeps_up: bool,
 }
 
+/// What was measured at half of saturation.
+struct Half {
+    server: Part,
+    /// The limit at the same rate, if it keeps up: it gathers nothing, so a server that does may be ahead of it.
+    limit: Option<Part>,
+    /// The limit, one message at a time.
+    alone: Part,
+}
+
 pub(crate) fn run(args: &BenchArgs, setting: &Setting) -> anyhow::Result<Vec<Part>> {
     let mut stand = Stand::new(args, setting)?;
     let saturation = stand.saturation()?;
     let rate = saturation.meter.said as f64 / TRIAL.as_secs_f64();
-    let [mut half, limit, alone] = stand.half(rate / 2.0)?;
-    for (name, other) in [("same rate", &limit), ("one at a time", &alone)] {
-        let ratio =
-            half.meter.delivery.quantile(0.99) as f64 / other.meter.delivery.quantile(0.5).max(1) as f64;
-        half.note(format!("p99 to the limit's median, {name}"), ratio, "×");
+    let Half {
+        mut server,
+        limit,
+        alone,
+    } = stand.half(rate / 2.0)?;
+    compare(&mut server, &alone, "one at a time");
+    match &limit {
+        Some(limit) => compare(&mut server, limit, "same rate"),
+        None => server.note("limits that keep up with this rate", 0.0, "of 1"),
     }
-    let twice = stand.twice(rate, 2 * half.meter.complete.quantile(0.99))?;
-    Ok(vec![saturation, half, limit, alone, twice])
+    let twice = stand.twice(rate, 2 * server.meter.complete.quantile(0.99))?;
+    let parts = [Some(saturation), Some(server), limit, Some(alone), Some(twice)];
+    Ok(parts.into_iter().flatten().collect())
+}
+
+fn compare(server: &mut Part, limit: &Part, how: &str) {
+    let (p99, median) = (
+        server.meter.delivery.quantile(0.99),
+        limit.meter.delivery.quantile(0.5),
+    );
+    let ratio = p99 as f64 / median.max(1) as f64;
+    server.note(format!("p99 by the limit's median, {how}"), ratio, "×");
 }
 
 impl<'a> Stand<'a> {
@@ -87,7 +110,8 @@ impl<'a> Stand<'a> {
 
     /// The rooms of the server, with everybody there.
     fn server(&mut self) -> anyhow::Result<&mut Rooms> {
-        if self.talk.rooms.first().is_none_or(Rooms::somebody_left) {
+        // An answer that is still to come would be counted where it does not belong.
+        if self.talk.rooms.first().is_none_or(Rooms::somebody_left) || self.fleet.unanswered() > 0 {
             self.fill()?;
         }
         self.talk.rooms.first_mut().context("there are no rooms")
@@ -155,7 +179,7 @@ impl<'a> Stand<'a> {
     }
 
     /// The server and the limit in turns: the server, the limit at the same rate, and one message at a time.
-    fn half(&mut self, rate: f64) -> anyhow::Result<[Part; 3]> {
+    fn half(&mut self, rate: f64) -> anyhow::Result<Half> {
         let rooms = self.server()?;
         rooms.pace = Pace::Rate(rate);
         rooms.take_part("half");
@@ -171,7 +195,12 @@ impl<'a> Stand<'a> {
             bytes,
         );
         add_limit(&mut self.talk, &mut self.fleet, &limit, rooms, bytes)?;
-        let (rounds, mut alone) = (self.args.rounds, Part::new("limit, 1 by 1"));
+        let keeps_up = self.limit(Pace::Rate(rate), TRIAL, NONE)? <= BEHIND * TRIAL.as_secs_f64();
+        let mut open = Part::new("limit");
+        self.exchange(&mut open);
+        open = open.warmed_up();
+        let mut alone = Part::new("limit, 1 by 1");
+        let rounds = self.args.rounds;
         let length = Duration::from_secs_f64(self.args.seconds / f64::from(rounds));
         for round in 0..rounds {
             let share = 1.0 / f64::from(rounds);
@@ -180,24 +209,33 @@ impl<'a> Stand<'a> {
                 share,
             };
             self.talk.round(&mut self.fleet, 0, length, done)?;
-            self.limit(Pace::Rate(rate), length, done)?;
             self.exchange(&mut alone);
             self.limit(Pace::Burst(1), length, done)?;
             self.exchange(&mut alone);
+            if keeps_up {
+                self.exchange(&mut open);
+                self.limit(Pace::Rate(rate), length, done)?;
+                self.exchange(&mut open);
+            }
         }
-        let mut limit = self.talk.rooms.pop().context("there is no limit")?;
+        self.talk.rooms.truncate(1);
         let half = self.talk.rooms.first_mut().context("there are no rooms")?;
-        Ok([half.take_part(""), limit.take_part(""), alone])
+        Ok(Half {
+            server: half.take_part(""),
+            limit: keeps_up.then_some(open),
+            alone,
+        })
     }
 
-    fn limit(&mut self, pace: Pace, length: Duration, done: Done) -> anyhow::Result<()> {
+    /// How many seconds after the end it delivered the last.
+    fn limit(&mut self, pace: Pace, length: Duration, done: Done) -> anyhow::Result<f64> {
         if let Some(rooms) = self.talk.rooms.last_mut() {
             rooms.pace = pace;
         }
-        self.talk.round(&mut self.fleet, 1, length, done)?;
-        Ok(())
+        Ok(self.talk.round(&mut self.fleet, 1, length, done)?)
     }
 
+    /// What the limit does from now on is counted there.
     fn exchange(&mut self, part: &mut Part) {
         if let Some(rooms) = self.talk.rooms.last_mut() {
             std::mem::swap(&mut rooms.part, part);

@@ -136,6 +136,7 @@ fn warm_up(talk: &mut Talk, fleet: &mut Fleet) -> anyhow::Result<()> {
     let last = talk.rooms.len() - 1;
     talk.round(fleet, last, WARM_UP, NONE)?;
     if let Some(rooms) = talk.rooms.last_mut() {
+        rooms.part.all_refused()?;
         rooms.part = rooms.part.warmed_up();
     }
     Ok(())
