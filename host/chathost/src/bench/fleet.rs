@@ -64,6 +64,7 @@ pub(crate) struct Fleet {
     began: Instant,
     pub(crate) reads: u64,
     pub(crate) beats_sent: u64,
+    pub(crate) beats_answered: u64,
 }
 
 /// What the handshake says of routes and bodies; the same for all.
@@ -116,6 +117,7 @@ impl Fleet {
             began: Instant::now(),
             reads: 0,
             beats_sent: 0,
+            beats_answered: 0,
         })
     }
 
@@ -330,6 +332,11 @@ impl Fleet {
         None
     }
 
+    /// Sends none of the heartbeats that it owes; the server will close the connections some time.
+    pub(crate) fn stop_beats(&mut self) {
+        self.beats.clear();
+    }
+
     fn flush(&mut self) {
         for number in std::mem::take(&mut self.dirty) {
             if let Some(connection) = self.connections.get_mut(number) {
@@ -457,6 +464,7 @@ impl Fleet {
                     self.beats.push_back((now + interval.as_nanos() as u64, number));
                 }
                 if let Some(sent) = connection.beat_sent.take() {
+                    self.beats_answered += 1;
                     listener.event(self, number, now, Event::Beat(now - sent));
                 }
             }

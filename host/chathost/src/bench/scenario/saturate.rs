@@ -185,10 +185,11 @@ impl<'a> Stand<'a> {
         rooms.take_part("half");
         // Dropped, and ended, when this has.
         let limit = Limit::start()?;
+        let people = self.fleet.len();
         let (pace, bytes) = (Pace::Burst(1), self.args.bytes);
         let rooms = Rooms::new(
             Target::Limit,
-            self.fleet.len(),
+            people,
             &self.sizes,
             self.args.senders,
             pace,
@@ -219,6 +220,9 @@ impl<'a> Stand<'a> {
             }
         }
         self.talk.rooms.truncate(1);
+        for connection in people..self.fleet.len() {
+            self.fleet.close(connection);
+        }
         let half = self.talk.rooms.first_mut().context("there are no rooms")?;
         Ok(Half {
             server: half.take_part(""),
