@@ -5,7 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
 
 use chathost_costs::{
-    baseline::{Baseline, Platform},
+    baseline::{Baseline, Limits, Platform},
     callgrind,
     cases::{self, CASES, Case},
     crowd,
@@ -56,8 +56,19 @@ fn check(names: &[&str]) -> Done {
     let path = baseline_path();
     let baseline = Baseline::read(&path)?
         .ok_or("there is no baseline.json: cargo run --release -p chathost-costs -- accept")?;
-    let measured = callgrind::count_all(&prepare()?, &chosen(names)?, progress)?;
-    let found = baseline.compare(&Platform::here(), &measured, &known());
+    let (program, here, known) = (prepare()?, Platform::here(), known());
+    let mut measured = callgrind::count_all(&program, &chosen(names)?, progress)?;
+    let mut found = baseline.compare(&here, &measured, &known);
+    if !found.grown.is_empty() {
+        // A hash table that grew at an unlucky moment is no growth: of two counts the lower one stands.
+        let grown: Vec<_> = found.grown.iter().filter_map(|name| cases::find(name)).collect();
+        for (name, count) in callgrind::count_all(&program, &grown, progress)? {
+            measured
+                .entry(name)
+                .and_modify(|first| *first = count.min(*first));
+        }
+        found = baseline.compare(&here, &measured, &known);
+    }
     println!("{found}");
     match found.problems.len() {
         0 => println!("costs: {} cases, no problem", measured.len()),
@@ -104,8 +115,8 @@ fn chosen(names: &[&str]) -> Result<Vec<&'static Case>, String> {
     Ok(CASES.iter().filter(wanted).collect())
 }
 
-fn known() -> Vec<&'static str> {
-    CASES.iter().map(|case| case.name).collect()
+fn known() -> Limits<'static> {
+    CASES.iter().map(|case| (case.name, case.tolerance)).collect()
 }
 
 fn progress(case: &Case) {

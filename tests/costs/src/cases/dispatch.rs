@@ -20,8 +20,8 @@ use chathost_lua::LuaHandlers;
 use futures_util::future::LocalBoxFuture;
 use std::{path::Path, rc::Rc};
 
-/// Requests before the answers are written: fewer than a session may have in flight.
-const BATCH: u64 = 32;
+/// Requests before the answers are written. Tables of more entries have places that were used once, how many is chance.
+const BATCH: u64 = 8;
 
 /// From the message to the envelope in the queue: which server, who waits, and the session's copy.
 pub(super) fn forward(_: &Path) -> Routine {

@@ -27,6 +27,8 @@ pub struct Case {
     pub elements: u64,
     /// Operations under callgrind: enough for a collection or two of the scripts' memory.
     pub counted: u64,
+    /// Percent that it may grow by.
+    pub tolerance: f64,
     /// Prepares. The path is this crate's program; the native plugin is built beside it.
     pub prepare: fn(&Path) -> Routine,
 }
@@ -57,7 +59,11 @@ pub const CASES: &[Case] = &[
     case("outbox/flush_1_frame", 1, 500, outbox::flush_1_frame),
     case("outbox/flush_16_frames", 16, 500, outbox::flush_16_frames),
     case("rpc/one_thread", 1, 1000, rpc::one_thread),
-    case("rpc/two_threads", 1, 1000, rpc::two_threads),
+    Case {
+        // How often the two have to wake each other is the scheduler's choice; what else it costs is in the one above.
+        tolerance: 10.0,
+        ..case("rpc/two_threads", 1, 1000, rpc::two_threads)
+    },
     case("path/request", 1, 1000, path::request),
     case("path/fanout_to_1000", 1000, 50, path::fanout_to_1000),
 ];
@@ -67,6 +73,7 @@ const fn case(name: &'static str, elements: u64, counted: u64, prepare: fn(&Path
         name,
         elements,
         counted,
+        tolerance: 5.0,
         prepare,
     }
 }
