@@ -16,6 +16,7 @@ function figure(part, group, name) {
 }
 
 const perDelivery = ([part]) => figure(part, "figures", "CPU per delivery µs");
+const ofLimit = ([, limit]) => perDelivery([limit]);
 const perRequest = ([part]) => figure(part, "figures", "CPU per response µs");
 const perConnection = ([part]) => figure(part, "more", "memory of each connection bytes");
 const perJoin = (parts) => {
@@ -24,9 +25,10 @@ const perJoin = (parts) => {
 };
 
 // `target`: how many times less chathost should need. `fresh`: on a server that has done nothing before, because memory
-// that was used once is there to be used again.
+// that was used once is there to be used again. `limit`: with a bare loop of `send` in turns with chathost, for what the
+// kernel takes of both.
 const SCENARIOS = [
-  { name: "one", what: "a message to a room of 1,000, one at a time", unit: "µs per delivery", target: 4,
+  { name: "one", what: "a message to a room of 1,000, one at a time", unit: "µs per delivery", target: 4, limit: true,
     args: ["fanout", "--members", "1000", "--rounds", "1"], read: perDelivery },
   { name: "backlog", what: "the same, 16 at once", unit: "µs per delivery", target: 30,
     args: ["fanout", "--members", "1000", "--burst", "16", "--rounds", "1"], read: perDelivery },
@@ -61,6 +63,10 @@ if (!(rounds >= 1) || !(Number(options.seconds) > 0) || unknown.length > 0) {
   process.exit(2);
 }
 
+process.on("uncaughtException", ({ message }) => {
+  console.error(`compare: ${message}`);
+  process.exit(1);
+});
 const work = mkdtempSync(join(os.tmpdir(), "chathost-pomelo-"));
 process.on("exit", () => {
   endAll();
@@ -81,17 +87,20 @@ async function measure(scenarios) {
   console.log(await machine());
   const lasting = new Map();
   for (const [side, start] of SIDES) lasting.set(side, await start(work));
-  const results = scenarios.map((scenario) => ({ ...scenario, pomelo: [], chathost: [], mistakes: "" }));
+  const results = scenarios.map((scenario) => ({ ...scenario, pomelo: [], chathost: [], limits: [], mistakes: "" }));
   for (let round = 0; round <= rounds; round += 1) {
     for (const result of results) {
       if (round === 0 && result.fresh) continue;
       for (const [side, start] of round % 2 ? SIDES : SIDES.toReversed()) {
         process.stderr.write(`${round === 0 ? "warm-up" : `round ${round} of ${rounds}`}: ${result.name}, ${side}\n`);
         const server = result.fresh ? await start(work) : lasting.get(side);
-        const { parts } = await bench(server, [...result.args, "--seconds", options.seconds]);
+        const withLimit = result.limit && side === "chathost";
+        const more = withLimit ? ["--with-limit"] : [];
+        const { parts } = await bench(server, [...result.args, ...more, "--seconds", options.seconds]);
         if (result.fresh) await end(server);
         if (round === 0) continue;
         result[side].push(result.read(parts));
+        if (withLimit) result.limits.push(ofLimit(parts));
         result.mistakes ||= mistakes(side, parts);
       }
     }
@@ -123,6 +132,11 @@ function report(results) {
   console.log();
   for (const row of rows) {
     console.log(row.map((cell, column) => (column < 2 ? cell.padEnd(widths[column]) : cell.padStart(widths[column]))).join("  ").trimEnd());
+  }
+  for (const { what, unit, pomelo, limits } of results) {
+    if (limits.length === 0) continue;
+    const [limit, times] = [median(limits), median(pomelo) / median(limits)].map(short);
+    console.log(`\n${what}: a loop of send and nothing else takes ${limit} ${unit}; no server could be more than ${times} x better.`);
   }
   for (const { name, mistakes } of results) if (mistakes) console.log(`${name}: ${mistakes}`);
   console.log(`\nMedians of ${rounds} rounds; the time is the CPU time of all processes of the server. Load average now: ${load()}.`);

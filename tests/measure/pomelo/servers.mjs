@@ -59,7 +59,8 @@ export async function startChathost(work) {
   const child = start(PROGRAM, args, { stdio: ["ignore", "pipe", "pipe"] });
   const port = async (id) => {
     const line = new RegExp(`${id} .* port (\\d+)`);
-    await until(() => line.test(child.said), () => failure("chathost", child));
+    await until(() => line.test(child.said) || child.exitCode !== null, () => failure("chathost", child));
+    if (!line.test(child.said)) throw new Error(failure("chathost", child));
     return Number(line.exec(child.said)[1]);
   };
   const server = { name: "chathost", child, pids: [child.pid] };
@@ -92,11 +93,14 @@ export async function bench({ name, connector, pids }, args) {
 
 /** Waits until somebody got in through the gate and heard an answer. */
 async function ready({ name, child, gate }) {
+  let problem = "";
   const works = async () => {
-    const { code } = await run(["bench", "latency", "--seconds", "0.1", "--gate", `127.0.0.1:${gate}`], 15_000);
+    if (child.exitCode !== null) throw new Error(failure(name, child));
+    const { code, complained } = await run(["bench", "latency", "--seconds", "0.1", "--gate", `127.0.0.1:${gate}`], 15_000);
+    problem = complained;
     return code === 0;
   };
-  await until(works, () => failure(name, child));
+  await until(works, () => `${failure(name, child)}${problem}`);
 }
 
 async function run(args, milliseconds) {
