@@ -3,7 +3,7 @@
 //! A [`Client`] is a socket and ready-made bytes. A [`Crowd`] is this crate's program once more (`hold ADDRESS COUNT`),
 //! which connects, shakes hands and throws away what comes; valgrind does not follow it.
 
-use crate::stage::{Stage, until};
+use crate::stage::Stage;
 use bytes::BytesMut;
 use chathost_core::app::App;
 use pomelo_protocol::{PackageKind, RouteRef, encode_package, encode_request};
@@ -87,18 +87,19 @@ pub struct Crowd(Child);
 impl Crowd {
     /// Lets so many connect over raw TCP, and binds them to `user1*room`, `user2*room`, …
     pub fn enter(program: &Path, stage: &Stage, app: &Rc<App>, address: SocketAddr, count: usize) -> Self {
-        allow_files();
+        allow_files(count);
         let known = app.sessions.count();
-        let process = Command::new(program)
+        let mut process = Command::new(program)
             .args(["hold", &address.to_string(), &count.to_string()])
             .stdin(Stdio::piped())
             .spawn()
             .expect("this program once more");
-        let written = app.outgoing.writes();
-        let everybody = written + u64::try_from(count).expect("a number");
-        stage
-            .runtime
-            .block_on(until(|| app.outgoing.writes() >= everybody));
+        let everybody = app.outgoing.writes() + count as u64;
+        stage.until(|| {
+            let ended = process.try_wait().expect("a child");
+            assert!(ended.is_none(), "the crowd is gone: {ended:?}");
+            app.outgoing.writes() >= everybody
+        });
         for session in app.sessions.all().iter().skip(known) {
             let uid = format!("user{}*room", session.id);
             app.sessions.bind(app, session.id, &uid).expect("a new uid");
@@ -120,7 +121,7 @@ impl Drop for Crowd {
 /// # Errors
 /// They cannot connect.
 pub fn hold(address: SocketAddr, count: usize) -> io::Result<()> {
-    allow_files();
+    allow_files(count);
     let hello = [package(PackageKind::Handshake, HELLO), ack()].concat();
     let mut streams = Vec::with_capacity(count);
     for first in (0..count).step_by(WINDOW) {
@@ -197,14 +198,21 @@ fn frame(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// As many open files as the system allows.
-fn allow_files() {
+/// As many open files as it takes.
+fn allow_files(count: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    let most = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    // Where it does not, connecting says so.
-    let _ = setrlimit(Resource::Nofile, most);
+    // And a few for everything else.
+    let wanted = count as u64 + 100;
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let raised = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(wanted),
+            maximum: limit.maximum,
+        },
+    );
+    assert!(raised.is_ok(), "this takes {wanted} open files: ulimit -n -H");
 }

@@ -120,7 +120,7 @@ impl Stage {
     }
 
     /// Runs the loops until it is so.
-    pub fn until(&self, done: impl Fn() -> bool) {
+    pub fn until(&self, done: impl FnMut() -> bool) {
         self.runtime.block_on(until(done));
     }
 }
@@ -178,7 +178,7 @@ pub fn serve(app: &Rc<App>, handlers: &dyn HandlerFactory) {
 }
 
 /// Resolves when it is so; everything else on the runtime goes on meanwhile.
-pub async fn until(done: impl Fn() -> bool) {
+async fn until(mut done: impl FnMut() -> bool) {
     while !done() {
         yield_now().await;
     }
