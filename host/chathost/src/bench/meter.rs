@@ -42,7 +42,7 @@ pub(crate) struct Meter {
     pub(crate) disordered: u64,
     /// Refusals by code, and connections that ended by reason.
     pub(crate) errors: BTreeMap<String, u64>,
-    refused: u64,
+    pub(crate) refused: u64,
     /// The last answer that was a refusal.
     refusal: String,
     /// The server's memory now, and the most it was.

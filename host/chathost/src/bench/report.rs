@@ -25,17 +25,16 @@ pub(crate) fn table(parts: &[Part]) -> String {
         }
         lines.push(line);
     }
+    let notes: Vec<_> = parts.iter().flat_map(notes).collect();
+    let width = notes
+        .iter()
+        .map(|(label, _)| label.chars().count())
+        .max()
+        .unwrap_or(0);
+    for (label, value) in notes {
+        lines.push(format!("{label:<width$} {value:>12}"));
+    }
     for part in parts {
-        for (name, value, unit) in &part.more {
-            let comma = if unit.is_empty() { "" } else { ", " };
-            lines.push(row(
-                &format!("{}: {name}{comma}{unit}", part.name),
-                [number(*value)],
-            ));
-        }
-        for (what, count) in &part.meter.errors {
-            lines.push(row(&format!("{}: {what}", part.name), [count.to_string()]));
-        }
         let threads = shares(part);
         if threads.len() > 1 {
             let shares: Vec<_> = threads
@@ -50,6 +49,17 @@ pub(crate) fn table(parts: &[Part]) -> String {
         }
     }
     lines.join("\n")
+}
+
+/// What only this part has, in the order in which it was noted, and what went wrong.
+fn notes(part: &Part) -> Vec<(String, String)> {
+    let more = part.more.iter().map(|(name, value, unit)| {
+        let comma = if unit.is_empty() { "" } else { ", " };
+        (format!("{}: {name}{comma}{unit}", part.name), number(*value))
+    });
+    let errors = part.meter.errors.iter();
+    let errors = errors.map(|(what, &count)| (format!("{}: {what}", part.name), number(count as f64)));
+    more.chain(errors).collect()
 }
 
 /// Everything.

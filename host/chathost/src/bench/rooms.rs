@@ -169,13 +169,10 @@ impl Rooms {
         self.users.iter().map(|user| user.room)
     }
 
-    /// Whether somebody's connection ended.
-    pub(crate) fn somebody_left(&self) -> bool {
-        self.present
-            .iter()
-            .map(|&members| members as usize)
-            .sum::<usize>()
-            < self.users.len()
+    /// How many connections ended.
+    pub(crate) fn gone(&self) -> usize {
+        let present: u32 = self.present.iter().sum();
+        self.users.len().saturating_sub(present as usize)
     }
 
     /// What was measured until now; what follows is another part.
@@ -423,11 +420,9 @@ impl Rooms {
         if !refused {
             return;
         }
-        self.part.meter.expected = self
-            .part
-            .meter
-            .expected
-            .saturating_sub(u64::from(std::mem::take(&mut open.left)));
+        let nobody = u64::from(std::mem::take(&mut open.left));
+        let meter = &mut self.part.meter;
+        meter.expected = meter.expected.saturating_sub(nobody);
         while sender.open.front().is_some_and(|open| open.left == 0) {
             sender.open.pop_front();
         }
@@ -454,6 +449,7 @@ impl Rooms {
                 .filter(|open| open.left > 0 && open.seq > track.last());
             for open in missing {
                 open.left -= 1;
+                open.of -= 1;
                 cut_off += 1;
             }
         }
@@ -468,5 +464,126 @@ impl Rooms {
         for number in first..first + user.tracks.len() {
             self.settle(fleet, number, now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// One room, of whom the first talks; what the server says is said by the test.
+    struct Room {
+        _listener: TcpListener,
+        fleet: Fleet,
+        rooms: Rooms,
+    }
+
+    impl Room {
+        fn of(members: usize) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut fleet = Fleet::new().unwrap();
+            for _ in 0..members {
+                fleet.connect_bare(listener.local_addr().unwrap()).unwrap();
+            }
+            Self {
+                _listener: listener,
+                fleet,
+                rooms: Rooms::new(Target::Server, 0, &[members], 1, Pace::Rate(1.0), 40),
+            }
+        }
+
+        fn say(&mut self, when: u64) {
+            self.rooms.say(&mut self.fleet, 0, when);
+        }
+
+        /// A member gets the message with this number, which was said then.
+        fn push(&mut self, member: usize, seq: u32, nanos: u64) {
+            let sender = 0;
+            let marker = Marker { sender, seq, nanos };
+            let message = marker.text(40);
+            let event = Event::Push {
+                message: message.as_bytes(),
+            };
+            self.event(member, nanos + 10, event);
+        }
+
+        fn event(&mut self, member: usize, now: u64, event: Event<'_>) {
+            if matches!(event, Event::Closed(_)) {
+                self.fleet.close(member);
+            }
+            self.rooms.event(&mut self.fleet, member, now, event);
+        }
+
+        fn answer(&mut self, sent: u64, body: &[u8]) {
+            self.event(0, sent + 20, Event::Response { sent, body });
+        }
+
+        /// Delivered, lost, cut off, reached everybody.
+        fn counts(&self) -> [u64; 4] {
+            let meter = &self.rooms.part.meter;
+            [
+                meter.delivered,
+                meter.lost(),
+                meter.cut_off,
+                meter.complete.count(),
+            ]
+        }
+    }
+
+    #[test]
+    fn what_does_not_come_is_lost() {
+        let mut room = Room::of(3);
+        (1..=2).for_each(|when| room.say(when));
+        (0..3).for_each(|member| room.push(member, 2, 2));
+        assert_eq!(room.counts(), [3, 3, 0, 1]);
+        assert!(room.rooms.is_behind(2));
+        room.push(1, 2, 2);
+        assert_eq!(room.rooms.part.meter.repeated, 1);
+        (0..3).for_each(|member| room.push(member, 1, 1));
+        assert_eq!(room.counts(), [6, 0, 0, 2]);
+        assert_eq!(room.rooms.part.meter.disordered, 3);
+        assert!(!room.rooms.is_behind(u64::MAX));
+    }
+
+    #[test]
+    fn what_was_refused_is_not_lost() {
+        let mut room = Room::of(2);
+        (1..=3).for_each(|when| room.say(when));
+        room.answer(2, b"{\"code\":429}");
+        room.answer(1, b"{}");
+        for seq in [1, 3] {
+            (0..2).for_each(|member| room.push(member, seq, u64::from(seq)));
+        }
+        assert_eq!(room.counts(), [4, 0, 0, 2]);
+        assert_eq!(room.rooms.part.meter.refused, 1);
+    }
+
+    #[test]
+    fn who_is_gone_loses_nothing() {
+        let mut room = Room::of(3);
+        (1..=2).for_each(|when| room.say(when));
+        (0..3).for_each(|member| room.push(member, 1, 1));
+        room.event(2, 5, Event::Closed("the server closed it"));
+        assert_eq!((room.counts(), room.rooms.gone()), ([3, 2, 1, 1], 1));
+        // Nobody expects more than two from now on, and a refusal of what was said before is still one.
+        room.say(3);
+        room.answer(2, b"{\"code\":429}");
+        (0..2).for_each(|member| room.push(member, 3, 3));
+        assert_eq!(room.counts(), [5, 0, 1, 2]);
+    }
+
+    #[test]
+    fn what_the_gone_said_without_an_answer_may_come_or_not() {
+        let mut room = Room::of(3);
+        (1..=3).for_each(|when| room.say(when));
+        room.answer(1, b"{}");
+        room.event(0, 5, Event::Closed("the server closed it"));
+        // The first was taken: the two who are left have to get it.
+        assert_eq!(room.counts(), [0, 2, 3, 0]);
+        (1..3).for_each(|member| room.push(member, 1, 1));
+        assert_eq!(room.counts(), [2, 0, 3, 1]);
+        room.push(1, 2, 2);
+        assert_eq!(room.counts(), [3, 0, 3, 1]);
     }
 }

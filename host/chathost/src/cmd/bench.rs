@@ -32,11 +32,15 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         fs::write(path, svg).with_context(|| path.display().to_string())?;
     }
     let refused = |part: &bench::Part| part.meter.errors.keys().any(|what| what.ends_with("429"));
-    if !args.json && parts.iter().any(refused) {
+    if !args.json && args.scenario != Scenario::Saturate && parts.iter().any(refused) {
         say(
             "The server refused messages because of its limits (messagesPerSecond, burst, requestsInFlight).",
         );
         say("To measure it, start it with them raised: chathost start --servers config/bench/servers.json");
+    }
+    let busy = |part: &bench::Part| part.own_cpu as f64 / 1e9 > 0.9 * part.seconds;
+    if !args.json && parts.iter().any(busy) {
+        say("The bench itself was busy all the time: a faster server would not show.");
     }
     Ok(ExitCode::SUCCESS)
 }

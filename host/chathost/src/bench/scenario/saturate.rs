@@ -11,6 +11,7 @@ use crate::bench::{
     limit::Limit,
     meter::{Part, Tick, progress},
     options::BenchArgs,
+    report::number,
     rooms::{Pace, Rooms, Target},
     round::{Done, Talk},
     search,
@@ -67,7 +68,14 @@ pub(crate) fn run(args: &BenchArgs, setting: &Setting) -> anyhow::Result<Vec<Par
     compare(&mut server, &alone, "one at a time");
     match &limit {
         Some(limit) => compare(&mut server, limit, "same rate"),
-        None => server.note("limits that keep up with this rate", 0.0, "of 1"),
+        None => {
+            let most = alone.meter.said as f64 / alone.seconds.max(1e-9);
+            server.note(
+                "the limit falls behind at this rate; one by one it says",
+                most,
+                "messages/s",
+            );
+        }
     }
     let twice = stand.twice(rate, 2 * server.meter.complete.quantile(0.99))?;
     let parts = [Some(saturation), Some(server), limit, Some(alone), Some(twice)];
@@ -111,7 +119,7 @@ impl<'a> Stand<'a> {
     /// The rooms of the server, with everybody there.
     fn server(&mut self) -> anyhow::Result<&mut Rooms> {
         // An answer that is still to come would be counted where it does not belong.
-        if self.talk.rooms.first().is_none_or(Rooms::somebody_left) || self.fleet.unanswered() > 0 {
+        if self.talk.rooms.first().is_none_or(|rooms| rooms.gone() > 0) || self.fleet.unanswered() > 0 {
             self.fill()?;
         }
         self.talk.rooms.first_mut().context("there are no rooms")
@@ -141,8 +149,11 @@ impl<'a> Stand<'a> {
             best.context("the server keeps up with no rate at all, not even a message every two seconds")?;
         trials.sort_by(|one, other| one.rate.total_cmp(&other.rate));
         for trial in last(&trials, SHOWN) {
-            let (rate, verdict) = (trial.rate, if trial.keeps_up { "keeps up" } else { "does not" });
-            let name = format!("{rate:.0} messages/s: {verdict}; the last delivery after the end");
+            let verdict = if trial.keeps_up { "keeps up" } else { "does not" };
+            let name = format!(
+                "tried {} messages/s: {verdict}; behind by",
+                number(trial.rate.round())
+            );
             part.note(name, trial.behind * 1e3, "ms");
         }
         Ok(part)
@@ -169,7 +180,7 @@ impl<'a> Stand<'a> {
         let keeps_up = behind <= BEHIND * TRIAL.as_secs_f64()
             && part.meter.lost() == 0
             && part.meter.errors.is_empty()
-            && !rooms.somebody_left();
+            && rooms.gone() == 0;
         let trial = Trial {
             rate,
             behind,
@@ -187,14 +198,7 @@ impl<'a> Stand<'a> {
         let limit = Limit::start()?;
         let people = self.fleet.len();
         let (pace, bytes) = (Pace::Burst(1), self.args.bytes);
-        let rooms = Rooms::new(
-            Target::Limit,
-            people,
-            &self.sizes,
-            self.args.senders,
-            pace,
-            bytes,
-        );
+        let rooms = Rooms::new(Target::Limit, people, &self.sizes, self.args.senders, pace, bytes);
         add_limit(&mut self.talk, &mut self.fleet, &limit, rooms, bytes)?;
         let keeps_up = self.limit(Pace::Rate(rate), TRIAL, NONE)? <= BEHIND * TRIAL.as_secs_f64();
         let mut open = Part::new("limit");
@@ -257,7 +261,10 @@ impl<'a> Stand<'a> {
         let rarely = (saturation / 20.0).clamp(5.0, 200.0);
         let recovery = self.talk.overload(&mut self.fleet, 0, length, rarely, normal)?;
         let rooms = self.talk.rooms.first_mut().context("there are no rooms")?;
+        let gone = rooms.gone();
         let mut part = rooms.take_part("");
+        part.note("messages refused with an answer", part.meter.refused as f64, "");
+        part.note("connections closed by the server", gone as f64, "");
         if let Some(before) = before {
             part.note("memory before", before as f64 / MIB, "MiB");
         }
@@ -292,7 +299,7 @@ fn growth(ticks: &[Tick], seconds: f64) -> Option<f64> {
         .filter(|tick| tick.at >= seconds * 2.0 / 3.0 && tick.at <= seconds);
     let mut known = third.filter_map(|tick| Some((tick.at, tick.memory? as f64)));
     let (began, before) = known.next()?;
-    let (ended, after) = known.last()?;
+    let (ended, after) = known.next_back()?;
     Some((after - before) / (ended - began))
 }
 
