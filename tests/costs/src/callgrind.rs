@@ -61,13 +61,21 @@ pub fn count_all(
 
 /// Instructions of one operation.
 fn count(program: &Path, case: &Case) -> Result<u64, String> {
+    let out = NamedTempFile::new().map_err(|error| format!("{}: {error}", case.name))?;
+    profile(program, case, out.path())
+}
+
+/// Instructions of one operation, and in a file which functions they are in: for `callgrind_annotate`.
+///
+/// # Errors
+/// What went wrong.
+pub fn profile(program: &Path, case: &Case, out: &Path) -> Result<u64, String> {
     let failed = |what: &str| format!("{}: {what}", case.name);
-    let out = NamedTempFile::new().map_err(|error| failed(&error.to_string()))?;
     let mut command = Command::new("valgrind");
     command
         .args(["--tool=callgrind", "-q", "--collect-atstart=no"])
         .arg(format!("--toggle-collect=*{MEASURED}*"))
-        .arg(format!("--callgrind-out-file={}", out.path().display()))
+        .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(program)
         .args(["run", case.name, &case.counted.to_string()])
         .stdin(Stdio::null())
@@ -82,7 +90,7 @@ fn count(program: &Path, case: &Case) -> Result<u64, String> {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(failed(&format!("{}\n{}", output.status, said.trim())));
     }
-    let profile = fs::read_to_string(out.path()).map_err(|error| failed(&error.to_string()))?;
+    let profile = fs::read_to_string(out).map_err(|error| failed(&error.to_string()))?;
     let total = total(&profile).filter(|&total| total > 0);
     let total = total.ok_or_else(|| failed("callgrind collected nothing; is the program stripped?"))?;
     Ok(total.div_ceil(case.counted))

@@ -51,26 +51,21 @@ impl Client {
         app.sessions
             .import(sid, "rid".into(), crate::stage::ROOM.into())
             .expect("its session");
-        let mut client = Self(stream);
+        let client = Self(stream);
         client.drain();
         client
     }
 
-    /// Another handle of the same connection.
-    pub fn another(&self) -> Self {
-        Self(self.0.try_clone().expect("a handle"))
-    }
-
     /// Sends bytes as they are.
-    pub fn send(&mut self, bytes: &[u8]) {
-        self.0.write_all(bytes).expect("sent");
+    pub fn send(&self, bytes: &[u8]) {
+        (&self.0).write_all(bytes).expect("sent");
     }
 
     /// Takes what has come, and says how much that was.
-    pub fn drain(&mut self) -> usize {
+    pub fn drain(&self) -> usize {
         let (mut buffer, mut all) = ([0; 16 * 1024], 0);
         loop {
-            match self.0.read(&mut buffer) {
+            match (&self.0).read(&mut buffer) {
                 Ok(0) => panic!("the server closed the connection"),
                 Ok(count) => all += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return all,

@@ -10,7 +10,7 @@
 //! was. What we need of callgrind is one number for each case.
 //!
 //! **How it counts.** Every case runs in a process of its own ([`callgrind`]). callgrind collects only while
-//! [`meter::measured_part`] is on a thread's stack: start-up, preparation, the client's side and clean-up fall out
+//! one function of [`meter`] is on a thread's stack: start-up, preparation, the client's side and clean-up fall out
 //! without being subtracted. One thread runs a whole cluster's turn ([`stage`]), so nothing depends on the scheduler.
 // Like a test: whatever goes wrong ends the measurement.
 #![allow(

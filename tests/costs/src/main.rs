@@ -1,4 +1,4 @@
-//! Counts, compares, accepts: `cargo run --release -p chathost-costs -- check`.
+//! Counts, compares, accepts, shows where: `cargo run --release -p chathost-costs -- check`.
 //!
 //! It also runs itself: `run` is what valgrind is given, `hold` a crowd of clients. What is compared with what is
 //! [`baseline`]'s.
@@ -22,6 +22,7 @@ const USAGE: &str = "usage: cargo run --release -p chathost-costs -- COMMAND
 
   check [CASE…]   counts instructions and fails if a case grew by more than 5 % over baseline.json
   accept [CASE…]  makes what is counted now the baseline; the commit says why
+  profile CASE    which functions the instructions are in: a file for callgrind_annotate
   list            the cases
 
 CASE is a name, or its beginning: push/ or push/deliver_to_100.";
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let done = match args[..] {
         ["check", ref names @ ..] => check(names),
         ["accept", ref names @ ..] => accept(names),
+        ["profile", name] => profile(name),
         ["list"] => {
             CASES.iter().for_each(|case| println!("{}", case.name));
             Ok(true)
@@ -93,8 +95,19 @@ fn accept(names: &[&str]) -> Done {
     Ok(true)
 }
 
+fn profile(name: &str) -> Done {
+    let program = prepare()?;
+    let out = program.with_file_name(format!("callgrind.out.{}", name.replace('/', ".")));
+    let count = callgrind::profile(&program, case(name)?, &out)?;
+    println!(
+        "{name}: {count} instructions; callgrind_annotate {}",
+        out.display()
+    );
+    Ok(true)
+}
+
 fn run(name: &str, operations: &str) -> Done {
-    let case = cases::find(name).ok_or_else(|| format!("no case {name}"))?;
+    let case = case(name)?;
     callgrind::run(&env::current_exe()?, case, operations.parse()?);
     Ok(true)
 }
@@ -102,6 +115,10 @@ fn run(name: &str, operations: &str) -> Done {
 fn hold(address: &str, count: &str) -> Done {
     crowd::hold(address.parse()?, count.parse()?)?;
     Ok(true)
+}
+
+fn case(name: &str) -> Result<&'static Case, String> {
+    cases::find(name).ok_or_else(|| format!("no case {name}; `list` shows them"))
 }
 
 /// The cases that these names mean; all if there are none.

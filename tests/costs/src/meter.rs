@@ -2,7 +2,7 @@
 //!
 //! A case prepares itself once and then runs its operation as often as [`Meter`] says, between preparation and clean-up
 //! that are not measured. criterion reads the time that a meter took; callgrind collects instructions while
-//! [`measured_part`] is on the stack, and nothing else.
+//! the function [`MEASURED`] is on the stack, and nothing else.
 
 use std::{
     hint::black_box,
@@ -73,21 +73,31 @@ impl Meter {
         }
     }
 
-    fn part(&mut self, part: &mut dyn FnMut()) {
+    /// For what works for this run on another thread: whether callgrind is to see it.
+    pub fn collect(&self) -> bool {
+        self.collect
+    }
+
+    fn part(&mut self, run: &mut dyn FnMut()) {
         let began = Instant::now();
-        if self.collect {
-            measured_part(part);
-        } else {
-            part();
-        }
+        part(self.collect, run);
         self.elapsed += began.elapsed();
     }
 }
 
-/// Its name is what counts, so it must be there once, under this name. A thread that works for a case runs in it, too.
+/// Runs a part of a case; callgrind sees it if it is to be collected.
+pub fn part(collect: bool, run: &mut dyn FnMut()) {
+    if collect {
+        measured_part(run);
+    } else {
+        run();
+    }
+}
+
+/// What counts is its name, so it must be there once, under this one.
 #[inline(never)]
-pub fn measured_part(part: &mut dyn FnMut()) {
-    part();
+fn measured_part(run: &mut dyn FnMut()) {
+    run();
     // Not a tail call, or its frame would be gone while the part runs.
     black_box(());
 }

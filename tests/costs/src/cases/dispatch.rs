@@ -32,7 +32,7 @@ pub(super) fn forward(_: &Path) -> Routine {
     let app = stage.server("connector-1", &*scripts);
     let mut chat = stage.mailbox("chat-1");
     let address = stage.listen(&app);
-    let mut client = Client::enter(&stage, &app, address);
+    let client = Client::enter(&stage, &app, address);
     let session = app.sessions.all().pop().expect("the client's");
     let (route, body) = (stage::route(), Bytes::from(BODY));
     let mut last = 0;
@@ -65,7 +65,7 @@ pub(super) fn answer(_: &Path) -> Routine {
     let stage = Stage::new();
     let app = stage.server("connector-1", &Echo);
     let address = stage.listen(&app);
-    let mut client = Client::enter(&stage, &app, address);
+    let client = Client::enter(&stage, &app, address);
     let session = app.sessions.all().pop().expect("the client's");
     let route = chathost_core::route::Route::parse("connector.echoHandler.echo").expect("a route");
     let body = Bytes::from(BODY);

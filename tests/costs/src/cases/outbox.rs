@@ -19,20 +19,16 @@ fn flush(frames: usize) -> Routine {
     let app = stage.app("connector-1");
     stage.turns(&app);
     let address = stage.listen(&app);
-    let mut client = Client::enter(&stage, &app, address);
+    let client = Client::enter(&stage, &app, address);
     let session = app.sessions.all().pop().expect("the client's");
     // As long as a push of a hundred bytes with its headers.
     let frame = Frame::push(Bytes::from(vec![b'x'; 120]), None);
-    let fill = move || {
-        for _ in 0..frames {
-            session.connection().enqueue(&app, frame.clone());
-        }
-        app.clone()
-    };
     Box::new(move |meter| {
+        // The runtime knows the sockets.
         let _ = &stage;
-        let app = fill();
+        let fill = || (0..frames).for_each(|_| session.connection().enqueue(&app, frame.clone()));
         let write = || assert!(!app.outgoing.flush_slice(usize::MAX));
+        fill();
         meter.batches(1, write, || {
             assert_eq!(client.drain(), 120 * frames);
             fill();

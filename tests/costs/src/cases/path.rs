@@ -32,17 +32,16 @@ fn way(program: &Path, members: usize) -> Routine {
         let uid = session.uid().expect("bound");
         assert!(chat.channels.add(&channel, uid, connector.id().clone()));
     }
-    let mut client = Client::enter(&stage, &connector, address);
+    let client = Client::enter(&stage, &connector, address);
     let frame = crowd::request(7);
     // WebSocket, package and message headers, and `{}`.
     let answer = 2 + 4 + 2 + 2;
     Box::new(move |meter| {
         let _ = &crowd;
         let everything = 1 + members as u64;
-        let mut sender = client.another();
         let send = || {
             let all = connector.outgoing.writes() + everything;
-            sender.send(&frame);
+            client.send(&frame);
             stage.until(|| connector.outgoing.writes() >= all);
         };
         meter.batches(1, send, || assert_eq!(client.drain(), answer));

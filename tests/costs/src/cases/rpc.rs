@@ -2,7 +2,7 @@
 
 use super::{Routine, dispatch::Echo};
 use crate::{
-    meter::measured_part,
+    meter::part,
     stage::{self, Stage},
 };
 use bytes::Bytes;
@@ -30,7 +30,7 @@ pub(super) fn two_threads(_: &Path) -> Routine {
     let caller = stage.server("connector-1", &Echo);
     let (to, method, args) = call();
     Box::new(move |meter| {
-        let seat = stage.seat("chat-1");
+        let (seat, collect) = (stage.seat("chat-1"), meter.collect());
         let (say_ready, ready) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let callee = thread::spawn(move || {
@@ -40,7 +40,9 @@ pub(super) fn two_threads(_: &Path) -> Routine {
             runtime.spawn_local(turn::run(app.clone()));
             say_ready.send(()).expect("somebody waits");
             let mut stopped = Some(stopped);
-            measured_part(&mut || drop(runtime.block_on(stopped.take().expect("once"))));
+            part(collect, &mut || {
+                drop(runtime.block_on(stopped.take().expect("once")));
+            });
             app.serving
                 .current()
                 .inspect(|generation| generation.handlers().end());
