@@ -116,7 +116,8 @@ async function measure(scenarios) {
 function mistakes(side, parts) {
   const found = parts.flatMap(({ name, figures, errors }) => {
     const counts = ["lost", "repeated", "out of order"].map((what) => [what, figures[what] ?? 0]);
-    return [...counts, ...Object.entries(errors)].filter(([, count]) => count > 0).map(([what, count]) => `${name}: ${count} ${what}`);
+    const all = [...counts, ...Object.entries(errors)].filter(([, count]) => count > 0);
+    return all.map(([what, count]) => `${name}: ${count} ${what}`);
   });
   return found.length > 0 ? `${side}: ${found.join(", ")}` : "";
 }
@@ -131,21 +132,24 @@ function report(results) {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   console.log();
   for (const row of rows) {
-    console.log(row.map((cell, column) => (column < 2 ? cell.padEnd(widths[column]) : cell.padStart(widths[column]))).join("  ").trimEnd());
+    const cells = row.map((cell, column) => (column < 2 ? cell.padEnd(widths[column]) : cell.padStart(widths[column])));
+    console.log(cells.join("  ").trimEnd());
   }
   for (const { what, unit, pomelo, limits } of results) {
     if (limits.length === 0) continue;
     const [limit, times] = [median(limits), median(pomelo) / median(limits)].map(short);
-    console.log(`\n${what}: a loop of send and nothing else takes ${limit} ${unit}; no server could be more than ${times} x better.`);
+    console.log(`\n${what}: a loop of send alone takes ${limit} ${unit}; no server could be more than ${times} x better.`);
   }
   for (const { name, mistakes } of results) if (mistakes) console.log(`${name}: ${mistakes}`);
-  console.log(`\nMedians of ${rounds} rounds; the time is the CPU time of all processes of the server. Load average now: ${load()}.`);
+  console.log(`\nMedians of ${rounds} rounds; the time is the CPU time of all processes of the server.`);
+  console.log(`Load average now: ${load()}.`);
 }
 
 async function machine() {
   const { version } = JSON.parse(await readFile(new URL("node_modules/pomelo/package.json", import.meta.url)));
   const cpus = os.cpus();
-  return `Pomelo ${version} on Node ${process.versions.node}, ${os.type()} ${os.release()}, ${cpus.length} x ${cpus[0]?.model}, load average ${load()}`;
+  const system = `${os.type()} ${os.release()}, ${cpus.length} x ${cpus[0]?.model}`;
+  return `Pomelo ${version} on Node ${process.versions.node}, ${system}, load average ${load()}`;
 }
 
 function load() {

@@ -19,7 +19,9 @@ const children = new Set();
 /** One gate, one connector, one chat server and their master, each a process, as `node app.js` starts them. */
 export async function startPomelo(work) {
   const base = mkdtempSync(join(work, "pomelo-"));
-  for (const name of ["app.js", "preload.js", "app", "config"]) cpSync(join(HERE, name), join(base, name), { recursive: true });
+  for (const name of ["app.js", "preload.js", "app", "config"]) {
+    cpSync(join(HERE, name), join(base, name), { recursive: true });
+  }
   symlinkSync(join(HERE, "node_modules"), join(base, "node_modules"));
   const [master, gate, connector, connectorRpc, chat] = await freePorts(5);
   change(join(base, "config/master.json"), ({ development }) => (development.port = master));
@@ -94,9 +96,10 @@ export async function bench({ name, connector, pids }, args) {
 /** Waits until somebody got in through the gate and heard an answer. */
 async function ready({ name, child, gate }) {
   let problem = "";
+  const args = ["bench", "latency", "--seconds", "0.1", "--gate", `127.0.0.1:${gate}`];
   const works = async () => {
     if (child.exitCode !== null) throw new Error(failure(name, child));
-    const { code, complained } = await run(["bench", "latency", "--seconds", "0.1", "--gate", `127.0.0.1:${gate}`], 15_000);
+    const { code, complained } = await run(args, 15_000);
     problem = complained;
     return code === 0;
   };
