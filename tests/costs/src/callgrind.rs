@@ -1,7 +1,8 @@
 //! Counts the instructions of a case: this program once more, under valgrind.
 //!
 //! What valgrind counts is what the processor executes in user space, whoever else is running. What is left to chance
-//! is kept out (one thread, no environment) or small (hash seeds): two runs differ by less than a percent.
+//! is kept out (one thread, no environment) or small (hash seeds): two runs differ by less than a percent. Looking at
+//! the clock counts for little, because valgrind hides the kernel's vDSO and so it is a system call.
 
 use crate::{
     cases::Case,
