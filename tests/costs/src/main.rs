@@ -21,6 +21,7 @@ use std::{
 const USAGE: &str = "usage: cargo run --release -p chathost-costs -- COMMAND
 
   check [CASE…]   counts instructions and fails if a case grew by more than 5 % over baseline.json
+                  (rpc/two_threads: 15 %, because its threads wake each other more or less often)
   accept [CASE…]  makes what is counted now the baseline; the commit says why
   profile CASE    which functions the instructions are in: a file for callgrind_annotate
   list            the cases

@@ -60,8 +60,9 @@ pub const CASES: &[Case] = &[
     case("outbox/flush_16_frames", 16, 500, outbox::flush_16_frames),
     case("rpc/one_thread", 1, 1000, rpc::one_thread),
     Case {
-        // How often the two have to wake each other is the scheduler's choice; what else it costs is in the one above.
-        tolerance: 10.0,
+        // How often the two have to wake each other is the scheduler's choice: 7 % more on a machine that is busy
+        // otherwise. What else it costs is in the one above.
+        tolerance: 15.0,
         ..case("rpc/two_threads", 1, 1000, rpc::two_threads)
     },
     case("path/request", 1, 1000, path::request),
