@@ -175,6 +175,11 @@ impl Rooms {
         self.users.len().saturating_sub(present as usize)
     }
 
+    /// Whether all connections ended.
+    pub(super) fn is_empty(&self) -> bool {
+        self.gone() == self.users.len()
+    }
+
     /// What was measured until now; what follows is another part.
     pub(crate) fn take_part(&mut self, next: &str) -> Part {
         std::mem::replace(&mut self.part, Part::new(next))
@@ -182,7 +187,8 @@ impl Rooms {
 
     /// Whether a message that was said before this time is missing somewhere.
     pub(super) fn is_behind(&self, before: u64) -> bool {
-        let behind = |sender: &Sender| sender.open.front().is_some_and(|open| open.when < before);
+        let missing = |open: &Open| open.left > 0 && open.when < before;
+        let behind = |sender: &Sender| sender.open.front().is_some_and(missing);
         self.senders.iter().any(behind)
     }
 
@@ -273,6 +279,9 @@ impl Rooms {
             return;
         }
         let members = self.present.get(sender.room).copied().unwrap_or_default();
+        if members == 0 {
+            return;
+        }
         sender.seq += 1;
         sender.open.push_back(Open {
             seq: sender.seq,

@@ -34,6 +34,8 @@ pub(crate) struct Recovery {
     /// Seconds from the end of the load to the first of many messages that were as quick as before; `None` if there
     /// were none.
     pub(crate) quick: Option<f64>,
+    /// Seconds after which nobody waited any more.
+    pub(crate) waited: f64,
 }
 
 /// One or two [`Rooms`] on one fleet.
@@ -116,11 +118,15 @@ impl Talk {
             let now = fleet.now();
             let silent = now > rooms.backlog.last.max(end) + PATIENCE;
             let delivered = silent || !rooms.is_behind(end);
-            if now > end + RECOVERY || delivered && quick_since(&rooms.finished, normal).is_some() {
+            if now > end + RECOVERY
+                || rooms.is_empty()
+                || delivered && quick_since(&rooms.finished, normal).is_some()
+            {
                 break;
             }
             self.turn(fleet, which, now, 1.0)?;
         }
+        let waited = fleet.now();
         // What is still on its way is one of the rare ones.
         self.drain(fleet, which, done)?;
         let seconds = |time: u64| time.saturating_sub(end) as f64 / 1e9;
@@ -131,6 +137,7 @@ impl Talk {
         Ok(Recovery {
             delivered: seconds(rooms.backlog.last),
             quick: quick_since(&rooms.finished, normal).map(seconds),
+            waited: seconds(waited),
         })
     }
 

@@ -25,6 +25,7 @@ const TRIAL: Duration = Duration::from_secs(1);
 const BEHIND: f64 = 0.05;
 /// Only the trials that decided are in the report.
 const SHOWN: usize = 12;
+const KEEPS_UP: &str = "keeps up";
 const MIB: f64 = 1_048_576.0;
 
 /// The people, and those who take their places when connections were closed.
@@ -45,6 +46,7 @@ struct Trial {
     /// Seconds from the end of the load to the last delivery.
     behind: f64,
     keeps_up: bool,
+    verdict: &'static str,
 }
 
 /// What was measured at half of saturation.
@@ -149,11 +151,8 @@ impl<'a> Stand<'a> {
             best.context("the server keeps up with no rate at all, not even a message every two seconds")?;
         trials.sort_by(|one, other| one.rate.total_cmp(&other.rate));
         for trial in last(&trials, SHOWN) {
-            let verdict = if trial.keeps_up { "keeps up" } else { "does not" };
-            let name = format!(
-                "tried {} messages/s: {verdict}; behind by",
-                number(trial.rate.round())
-            );
+            let (rate, verdict) = (number(trial.rate.round()), trial.verdict);
+            let name = format!("tried {rate} messages/s: {verdict}; behind by");
             part.note(name, trial.behind * 1e3, "ms");
         }
         Ok(part)
@@ -177,14 +176,18 @@ impl<'a> Stand<'a> {
         let behind = self.talk.round(&mut self.fleet, 0, TRIAL, NONE)?;
         let rooms = self.talk.rooms.first_mut().context("there are no rooms")?;
         let part = rooms.take_part("");
-        let keeps_up = behind <= BEHIND * TRIAL.as_secs_f64()
-            && part.meter.lost() == 0
-            && part.meter.errors.is_empty()
-            && rooms.gone() == 0;
+        let verdict = match &part.meter {
+            _ if rooms.gone() > 0 => "connections are closed",
+            meter if meter.lost() > 0 => "messages are lost",
+            meter if meter.refused > 0 => "messages are refused",
+            _ if behind > BEHIND * TRIAL.as_secs_f64() => "falls behind",
+            _ => KEEPS_UP,
+        };
         let trial = Trial {
             rate,
             behind,
-            keeps_up,
+            keeps_up: verdict == KEEPS_UP,
+            verdict,
         };
         Ok((trial, part))
     }
@@ -286,7 +289,11 @@ impl<'a> Stand<'a> {
                 quick,
                 "s",
             ),
-            None => part.note("messages are not as quick as before, waited for", 30.0, "s"),
+            None => part.note(
+                "messages are not as quick as before; waited for",
+                recovery.waited,
+                "s",
+            ),
         }
         Ok(part)
     }
@@ -343,6 +350,7 @@ mod tests {
             rate: f64::from(rate),
             behind: 0.0,
             keeps_up: rate <= 10,
+            verdict: "",
         };
         let trials: Vec<_> = (1..=30).map(trial).collect();
         let rates = |trials: &[Trial]| trials.iter().map(|trial| trial.rate).collect::<Vec<_>>();
