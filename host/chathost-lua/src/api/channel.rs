@@ -116,6 +116,7 @@ fn push(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> {
         .vm
         .lua()
         .create_function(move |lua, (this, args): PushArgs| {
+            context.spend(lua, Spend::Pushes)?;
             let this = channel(&this)?.0.clone();
             let (message, options) = push_args(&context, &args)?;
             let unreached = context
