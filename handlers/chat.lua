@@ -5,7 +5,8 @@ local chatRemote = {}
 
 --- A user id is "name*room"; people see the name.
 local function nameOf(uid)
-  return uid:match("^[^*]*")
+  local star = string.find(uid, "*", 1, true)
+  return if star then string.sub(uid, 1, star - 1) else uid
 end
 
 --- `{ content, target }`: to everybody in the room with the target "*", else to the one of that name.

@@ -5,7 +5,7 @@
 
 use crate::{
     api::{self, Chain, Context, Repeat, error_value},
-    budget::{Budget, CallLimits},
+    budget::{Budget, Budgeted, CallLimits},
     error::{Raised, ScriptError},
     load::{self, Kind, Method, Scripts, Snapshot},
     next,
@@ -26,6 +26,7 @@ use mlua::{LuaString, MultiValue, Table, Value};
 use std::{
     fmt,
     path::PathBuf,
+    pin::Pin,
     rc::Rc,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -167,18 +168,20 @@ impl Handlers for LuaGeneration {
 
     fn handle(&self, request: Request) -> LocalBoxFuture<'static, Reply> {
         let generation = self.0.clone();
+        let (route, sid) = (request.route.clone(), request.session.id());
+        let watched = generation.watched(generation.clone().answer(request));
         Box::pin(async move {
-            let (route, sid) = (request.route.clone(), request.session.id());
-            let answer = generation.watched(generation.clone().answer(request)).await;
-            answer.unwrap_or_else(|error| generation.failed(route.as_str(), sid, &error))
+            watched
+                .await
+                .unwrap_or_else(|error| generation.failed(route.as_str(), sid, &error))
         })
     }
 
     fn invoke(&self, method: MethodId, args: Bytes) -> LocalBoxFuture<'static, Result<Bytes, CallError>> {
         let generation = self.0.clone();
+        let watched = generation.watched(generation.clone().results(method, args));
         Box::pin(async move {
-            let results = generation.watched(generation.clone().results(method, args)).await;
-            results.map_err(|error| generation.refused(method, &error))
+            watched.await.map_err(|error| generation.refused(method, &error))
         })
     }
 
@@ -332,12 +335,11 @@ impl Generation {
         })
     }
 
-    /// A call with its own budget.
-    async fn watched<T>(&self, call: impl Future<Output = Result<T, ScriptError>>) -> Result<T, ScriptError> {
+    /// A call with its own budget. Not `async`, so that the call is in no other future than the box that it is put into.
+    fn watched<F: Future<Output = Result<T, ScriptError>>, T>(&self, call: F) -> Budgeted<Pin<Box<F>>> {
         self.vm
             .budget()
             .watch(self.vm.limits().call, Box::pin(call))
-            .await
     }
 
     async fn answer(self: Rc<Self>, request: Request) -> Result<Reply, ScriptError> {
@@ -351,8 +353,8 @@ impl Generation {
         let outcome = if chain.is_empty() && error_handler.is_none() {
             self.call(callable, values, session).await?
         } else {
-            self.filtered(&chain, error_handler.as_ref(), callable, values, session)
-                .await?
+            // In a box of its own: what is seldom needed must not make every call's future larger.
+            Box::pin(self.filtered(&chain, error_handler.as_ref(), callable, values, session)).await?
         };
         self.reply(&outcome)
     }
@@ -391,7 +393,12 @@ impl Generation {
         let takes_next = callable.method.takes_next(values.len());
         values.push_back(session);
         if takes_next {
-            return next::call_with_next(&self.vm, &callable.method.function, values).await;
+            return Box::pin(next::call_with_next(
+                &self.vm,
+                &callable.method.function,
+                values,
+            ))
+            .await;
         }
         self.vm.invoke::<Value>(&callable.method.function, values).await
     }

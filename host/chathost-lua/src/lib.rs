@@ -27,6 +27,7 @@ mod clock;
 pub mod error;
 mod handlers;
 pub mod load;
+mod memory;
 mod next;
 pub mod value;
 pub mod vm;

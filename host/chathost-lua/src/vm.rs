@@ -15,6 +15,7 @@ pub(crate) use libraries::PRINTS;
 use crate::{
     budget::{Budget, Budgeted, CallLimits},
     error::{Raised, ScriptError, Trace, code_of},
+    memory,
     value::Json,
     world::World,
 };
@@ -132,7 +133,6 @@ impl Vm {
         vm.registered = names(&vm.globals)?.difference(&own).cloned().collect();
         vm.lua.sandbox(true)?;
         vm.lua.gc_collect()?;
-        vm.lua.set_memory_limit(limits.memory)?;
         vm.budget.install(&vm.lua);
         Ok(vm)
     }
@@ -174,6 +174,7 @@ impl Vm {
             future: Some(self.xpcall.call_async((function, &self.on_error, args))),
             lua: self.lua.clone(),
             budget: self.budget.clone(),
+            memory: self.limits.memory,
         }
     }
 
@@ -187,7 +188,10 @@ impl Vm {
     /// # Errors
     /// What the function raised, or why the call was ended.
     pub fn run<R: Results>(&self, function: &Function, args: impl IntoLuaMulti) -> Result<R, ScriptError> {
-        let result = self.xpcall.call::<(bool, R)>((function, &self.on_error, args));
+        let result = {
+            let _limit = memory::impose(&self.lua, self.limits.memory);
+            self.xpcall.call::<(bool, R)>((function, &self.on_error, args))
+        };
         outcome(&self.lua, &self.budget, result)
     }
 
@@ -256,6 +260,7 @@ pub struct Invocation<R: Results> {
     future: Option<AsyncCallFuture<(bool, R)>>,
     lua: Lua,
     budget: Budget,
+    memory: usize,
 }
 
 impl<R: Results> Future for Invocation<R> {
@@ -266,7 +271,10 @@ impl<R: Results> Future for Invocation<R> {
         let Some(future) = &mut this.future else {
             return Poll::Ready(Err(ScriptError::Dropped));
         };
-        let result = ready!(Pin::new(future).poll(context));
+        let result = {
+            let _limit = memory::impose(&this.lua, this.memory);
+            ready!(Pin::new(future).poll(context))
+        };
         // The coroutine goes back to the pool, and is no root when memory is collected.
         this.future = None;
         Poll::Ready(outcome(&this.lua, &this.budget, result))

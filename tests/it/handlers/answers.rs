@@ -90,6 +90,9 @@ async fn over_budget() {
         "loopsProtected",
         "loopsInCoroutine",
         "eats",
+        "eatsInAVisit",
+        "pushesToAChannel",
+        "pushesToUids",
         "answersTooMuch",
     ] {
         let id = client

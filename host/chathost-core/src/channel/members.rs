@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
+    ops::Bound,
     rc::Rc,
     sync::Arc,
 };
@@ -39,6 +40,7 @@ pub struct Channel {
 #[derive(Debug, Default)]
 struct Members {
     joined: u64,
+    left: u64,
     /// By the order of joining.
     in_order: BTreeMap<u64, Member>,
     /// A uid may be on several frontends.
@@ -73,6 +75,7 @@ impl Channel {
             in_order,
             by_uid,
             groups,
+            ..
         } = &mut *members;
         let places = by_uid.entry(uid.clone()).or_default();
         if !places.iter().any(|(at, _)| *at == sid) {
@@ -98,18 +101,31 @@ impl Channel {
             members.by_uid.remove(uid);
         }
         members.in_order.remove(&joined);
+        members.left += 1;
         members.groups = None;
         true
     }
 
     /// The uids in it, in the order of joining.
     pub fn members(&self) -> Vec<Uid> {
+        self.members_after(0)
+    }
+
+    /// Those of them that joined after so many others ever had ([`Channel::changes`]).
+    pub fn members_after(&self, joined: u64) -> Vec<Uid> {
         let members = self.members.borrow();
         let first = |(joined, member): (&u64, &Member)| {
             let places = members.by_uid.get(&member.uid)?;
             (places.first()?.1 == *joined).then(|| member.uid.clone())
         };
-        members.in_order.iter().filter_map(first).collect()
+        let after = (Bound::Excluded(joined), Bound::Unbounded);
+        members.in_order.range(after).filter_map(first).collect()
+    }
+
+    /// How often somebody joined and how often somebody left. Who has a list of the members can tell what it lacks.
+    pub fn changes(&self) -> (u64, u64) {
+        let members = self.members.borrow();
+        (members.joined, members.left)
     }
 
     /// The member with this uid.
@@ -149,7 +165,10 @@ impl Channel {
 
     pub(crate) fn mark_destroyed(&self) {
         self.destroyed.set(true);
-        self.members.take();
+        let gone = self.members.take();
+        let mut members = self.members.borrow_mut();
+        (members.joined, members.left) = (gone.joined, gone.left + 1);
+        drop(members);
         self.values.take();
     }
 
@@ -166,14 +185,14 @@ impl Channel {
 
 /// Members by frontend, in the order in which each was first named.
 pub(crate) fn group(members: impl Iterator<Item = Member>) -> Groups {
-    let mut places: Map<ServerId, usize> = Map::default();
     let mut groups: Vec<(ServerId, Vec<Uid>)> = Vec::new();
     for Member { uid, sid } in members {
-        let place = *places.entry(sid.clone()).or_insert_with(|| {
-            groups.push((sid, Vec::new()));
-            groups.len() - 1
-        });
-        groups[place].1.push(uid);
+        // Frontends are few, and an id is nearly always the very allocation that the list has.
+        let place = groups.iter().position(|(at, _)| Arc::ptr_eq(at, &sid));
+        match place.or_else(|| groups.iter().position(|(at, _)| *at == sid)) {
+            Some(place) => groups[place].1.push(uid),
+            None => groups.push((sid, vec![uid])),
+        }
     }
     Rc::new(groups.into_iter().map(|(sid, uids)| (sid, uids.into())).collect())
 }
@@ -197,6 +216,8 @@ mod tests {
         assert_eq!(channel.members(), ["bob", "alice", "carol"].map(Uid::from));
         assert_eq!(channel.user_amount(), 3);
         assert_eq!(channel.member("bob").unwrap().sid.as_ref(), "c2");
+        assert_eq!(channel.changes(), (4, 0));
+        assert_eq!(channel.members_after(1), ["alice", "carol"].map(Uid::from));
         let groups = channel.groups();
         assert_eq!(groups.len(), 2);
         assert_eq!(*groups[0].1, ["bob", "carol"].map(Uid::from));
@@ -207,6 +228,7 @@ mod tests {
         assert_eq!(channel.member("bob").unwrap().sid.as_ref(), "c1");
         assert_eq!(channel.members(), ["alice", "bob", "carol"].map(Uid::from));
         assert!(!channel.take_out("nobody", "c1"));
+        assert_eq!(channel.changes(), (4, 1));
 
         channel.set("topic", "tea".into());
         assert_eq!(channel.get("topic"), Some("tea".into()));

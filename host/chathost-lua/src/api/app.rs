@@ -253,7 +253,7 @@ fn outside(registry: &Registry<'_>, app: &Class<'_>) -> mlua::Result<()> {
 }
 
 /// `app:configure([env], [type], function)`: both selectors are lists like `production|development`; `all` matches.
-fn configure(_: &Rc<Context>, lua: &Lua, args: MultiValue) -> mlua::Result<()> {
+fn configure(context: &Rc<Context>, lua: &Lua, args: MultiValue) -> mlua::Result<()> {
     let app: Table = lua.globals().get("app")?;
     let mut args: Vec<Value> = args.into_iter().skip(1).collect();
     let Some(Value::Function(function)) = args.pop() else {
@@ -271,6 +271,7 @@ fn configure(_: &Rc<Context>, lua: &Lua, args: MultiValue) -> mlua::Result<()> {
         })
     };
     if selects(args.first(), "env")? && selects(args.get(1), "serverType")? {
+        let _limit = context.impose_limit(lua);
         function.call::<()>(())?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! `app.channelService` and the channels it hands out.
 
 use super::{Class, Context, Registry, convert};
-use crate::budget::Spend;
+use crate::{budget::Spend, memory};
 use chathost_core::{
     channel::{Channel, Member, PushOptions},
     envelope::{PushMessage, ServerId, Uid},
@@ -10,7 +10,10 @@ use mlua::{
     AnyUserData, Function, Lua, LuaString, MetaMethod, Table, UserData, UserDataFields, UserDataRef, Value,
     Variadic,
 };
-use std::rc::Rc;
+use std::{
+    cell::RefCell,
+    rc::{Rc, Weak},
+};
 
 /// A channel in a script's hands.
 #[derive(Debug)]
@@ -18,11 +21,73 @@ struct ChannelHandle(Rc<Channel>);
 
 impl UserData for ChannelHandle {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
-        fields.add_field_method_get("name", |lua, this| lua.create_string(this.0.name()));
+        fields.add_field_method_get("name", |lua, this| {
+            let _lifted = memory::lift(lua);
+            lua.create_string(this.0.name())
+        });
         fields.add_meta_field_with(MetaMethod::Index, |lua| {
             lua.named_registry_value::<Table>(METHODS)
         });
     }
+}
+
+/// The members of the large channel that was asked last. Whoever joins a room is told who is in it: a script that asks
+/// at each join would have every name made anew each time, and now gets a copy of what is here, with what has changed.
+struct Lists {
+    last: RefCell<Option<List>>,
+    /// Luau's `table.clone`.
+    clone: Function,
+}
+
+struct List {
+    channel: Weak<Channel>,
+    changes: (u64, u64),
+    uids: Table,
+}
+
+impl Lists {
+    /// A smaller channel's are made as fast.
+    const SMALLEST: usize = 64;
+
+    fn new(class: &Class<'_>) -> mlua::Result<Self> {
+        let library: Table = class.lua().globals().get("table")?;
+        Ok(Self {
+            last: RefCell::default(),
+            clone: library.get("clone")?,
+        })
+    }
+
+    fn of(&self, context: &Context, lua: &Lua, channel: &Rc<Channel>) -> mlua::Result<Table> {
+        if channel.user_amount() < Self::SMALLEST {
+            return made(context, lua, channel);
+        }
+        let changes = channel.changes();
+        let known = self.last.take().filter(|list| {
+            list.channel.as_ptr() == Rc::as_ptr(channel) && list.changes.1 == changes.1
+        });
+        let uids = match known {
+            Some(list) => {
+                for uid in channel.members_after(list.changes.0) {
+                    list.uids.raw_push(&*uid)?;
+                }
+                list.uids
+            }
+            None => made(context, lua, channel)?,
+        };
+        let copy = self.clone.call(&uids)?;
+        self.last.replace(Some(List {
+            channel: Rc::downgrade(channel),
+            changes,
+            uids,
+        }));
+        Ok(copy)
+    }
+}
+
+fn made(context: &Context, lua: &Lua, channel: &Channel) -> mlua::Result<Table> {
+    let uids = lua.create_sequence_from(channel.members().iter().map(|uid| &**uid))?;
+    context.json()?.mark_array(&uids)?;
+    Ok(uids)
 }
 
 /// Where the VM keeps the methods of channels.
@@ -62,19 +127,16 @@ fn members(class: &Class<'_>) -> mlua::Result<()> {
             Ok(context.app.channels.leave(&this.0, &uid, &convert::text(&sid)))
         },
     )?;
-    class.method("getMembers", |context, lua, this: AnyUserData| {
-        let members = lua.create_sequence_from(channel(&this)?.0.members().iter().map(|uid| &**uid))?;
-        context.json()?.mark_array(&members)?;
-        Ok(members)
+    let lists = Lists::new(class)?;
+    class.method("getMembers", move |context, lua, this: AnyUserData| {
+        lists.of(context, lua, &channel(&this)?.0)
     })?;
     class.method("getMember", |_, lua, (this, uid): (AnyUserData, Value)| {
-        let Some(Member { uid, sid }) = channel(&this)?.0.member(&convert::uid(&uid)?) else {
+        let this = channel(&this)?;
+        let Some(Member { uid, sid }) = convert::with_uid(&uid, |uid| this.0.member(uid))? else {
             return Ok(None);
         };
-        let member = lua.create_table_with_capacity(0, 2)?;
-        member.raw_set("uid", &*uid)?;
-        member.raw_set("sid", &*sid)?;
-        Ok(Some(member))
+        lua.create_table_from([("uid", &*uid), ("sid", &*sid)]).map(Some)
     })?;
     class.method("getUserAmount", |_, _, this: AnyUserData| {
         Ok(channel(&this)?.0.user_amount())
@@ -116,6 +178,7 @@ fn push(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> {
         .vm
         .lua()
         .create_function(move |lua, (this, args): PushArgs| {
+            let _lifted = memory::lift(lua);
             context.spend(lua, Spend::Pushes)?;
             let this = channel(&this)?.0.clone();
             let (message, options) = push_args(&context, &args)?;
@@ -150,6 +213,7 @@ fn push_by_uids(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> 
     type Args = (Value, Variadic<Value>);
     let context = registry.context.clone();
     let push = registry.vm.lua().create_function(move |lua, (_, args): Args| {
+        let _lifted = memory::lift(lua);
         context.spend(lua, Spend::Pushes)?;
         let (message, users, mut unreached, options) = users_args(&context, &args)?;
         let channels = &context.app.channels;
@@ -182,8 +246,10 @@ fn acknowledged(registry: &Registry<'_>, push: Function, wait: Function) -> mlua
 
 fn service(class: &Class<'_>) -> mlua::Result<()> {
     class.method("createChannel", |context, lua, (_, name): (Value, Value)| {
-        let name = name_of(&name)?;
-        handle(lua, context.app.channels.create_channel(&name))
+        handle(
+            lua,
+            with_name(&name, |name| context.app.channels.create_channel(name))?,
+        )
     })?;
     class.method(
         "getChannel",
@@ -192,17 +258,16 @@ fn service(class: &Class<'_>) -> mlua::Result<()> {
             if name.is_nil() && !create.unwrap_or_default() {
                 return Ok(Value::Nil);
             }
-            let (name, channels) = (name_of(&name)?, &context.app.channels);
-            match (channels.channel(&name), create) {
-                (Some(channel), _) => handle(lua, channel),
-                (None, Some(true)) => handle(lua, channels.create_channel(&name)),
-                (None, _) => Ok(Value::Nil),
-            }
+            let channels = &context.app.channels;
+            let found = with_name(&name, |name| match channels.channel(name) {
+                None if create.unwrap_or_default() => Some(channels.create_channel(name)),
+                found => found,
+            })?;
+            found.map_or(Ok(Value::Nil), |channel| handle(lua, channel))
         },
     )?;
     class.method("destroyChannel", |context, _, (_, name): (Value, Value)| {
-        context.app.channels.destroy_channel(&name_of(&name)?);
-        Ok(())
+        with_name(&name, |name| context.app.channels.destroy_channel(name))
     })?;
     class.raising(
         "broadcast",
@@ -293,8 +358,9 @@ fn channel(handle: &AnyUserData) -> mlua::Result<UserDataRef<ChannelHandle>> {
 }
 
 /// A channel's name: text, or a number that becomes its decimal text.
-fn name_of(value: &Value) -> mlua::Result<Uid> {
-    convert::uid(value).map_err(|_| mlua::Error::runtime("a channel's name is a string or a number"))
+fn with_name<R>(name: &Value, see: impl FnOnce(&str) -> R) -> mlua::Result<R> {
+    convert::with_uid(name, see)
+        .map_err(|_| mlua::Error::runtime("a channel's name is a string or a number"))
 }
 
 /// The id of a server of the cluster, shared with its entry, or whatever the script says.

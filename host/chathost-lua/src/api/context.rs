@@ -5,6 +5,7 @@ use crate::{
     budget::{CallLimits, Spend},
     error::ScriptError,
     load::Scripts,
+    memory::{self, Limit},
     value::Json,
     vm::{Results, Vm},
 };
@@ -85,6 +86,11 @@ impl Context {
         self.vm()
             .map(|vm| vm.json().clone())
             .ok_or_else(|| mlua::Error::runtime("the scripts of this call have ended"))
+    }
+
+    /// For whoever calls a script's function in the middle of one of the host's.
+    pub(crate) fn impose_limit<'a>(&self, lua: &'a Lua) -> Limit<'a> {
+        memory::impose(lua, self.vm().map_or(0, |vm| vm.limits().memory))
     }
 
     /// Counts something that the call asks of others.

@@ -45,10 +45,15 @@ pub(super) fn mistake(error: &mlua::Error) -> CallError {
 
 /// A user's id: text, or a number that becomes its decimal text.
 pub(super) fn uid(value: &Value) -> mlua::Result<Uid> {
+    with_uid(value, |uid| uid.into())
+}
+
+/// The same, for whoever only looks at it.
+pub(super) fn with_uid<R>(value: &Value, see: impl FnOnce(&str) -> R) -> mlua::Result<R> {
     match value {
-        Value::String(text) => Ok(text.to_string_lossy().into()),
-        Value::Integer(number) => Ok(number.to_string().into()),
-        Value::Number(number) => Ok(number.to_string().into()),
+        Value::String(text) => Ok(with_text(text, see)),
+        Value::Integer(number) => Ok(see(&number.to_string())),
+        Value::Number(number) => Ok(see(&number.to_string())),
         other => Err(mlua::Error::runtime(format!(
             "a uid is a string or a number, not {}",
             other.type_name()
@@ -59,6 +64,11 @@ pub(super) fn uid(value: &Value) -> mlua::Result<Uid> {
 /// Text that must be valid to leave the VM; what is not becomes U+FFFD.
 pub(super) fn text(value: &LuaString) -> String {
     value.to_string_lossy()
+}
+
+/// The same, for whoever only looks at it, or makes something else of it.
+pub(super) fn with_text<R>(value: &LuaString, see: impl FnOnce(&str) -> R) -> R {
+    see(&String::from_utf8_lossy(&value.as_bytes()))
 }
 
 /// A JSON value for a script. Scalars, which settings mostly are, take the short way.
@@ -107,9 +117,9 @@ pub(super) fn push_message(
     msg: &Value,
 ) -> mlua::Result<PushMessage> {
     let route: Arc<str> = match (route, msg) {
-        (Some(route), _) => text(route).into(),
+        (Some(route), _) => with_text(route, |route| route.into()),
         (None, Value::Table(table)) => match table.raw_get::<Value>("route")? {
-            Value::String(route) => text(&route).into(),
+            Value::String(route) => with_text(&route, |route| route.into()),
             _ => {
                 return Err(mlua::Error::runtime(
                     "a message without a route: pushMessage(route, msg), or msg.route",
@@ -144,7 +154,7 @@ pub(super) fn members(list: &Table) -> mlua::Result<(Vec<Member>, Vec<Uid>)> {
         match entry.raw_get::<Value>("sid")? {
             Value::String(sid) => members.push(Member {
                 uid,
-                sid: text(&sid).into(),
+                sid: with_text(&sid, |sid| sid.into()),
             }),
             _ => nowhere.push(uid),
         }

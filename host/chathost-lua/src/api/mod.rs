@@ -27,6 +27,7 @@ pub(crate) use timer::Repeat;
 
 use crate::{
     error::PRELUDE,
+    memory,
     vm::{Limits, Vm},
     world::RealWorld,
 };
@@ -107,6 +108,10 @@ impl<'a> Registry<'a> {
 }
 
 impl Class<'_> {
+    pub(crate) fn lua(&self) -> &Lua {
+        self.registry.vm.lua()
+    }
+
     /// A value or a table of the class.
     pub(crate) fn field(&self, name: &str, value: impl IntoLua) -> mlua::Result<()> {
         self.registry
@@ -129,7 +134,10 @@ impl Class<'_> {
             .registry
             .vm
             .lua()
-            .create_function(move |lua, args| function(&context, lua, args))?;
+            .create_function(move |lua, args| {
+                let _lifted = memory::lift(lua);
+                function(&context, lua, args)
+            })?;
         self.field(name, function)
     }
 
@@ -144,7 +152,10 @@ impl Class<'_> {
             .registry
             .vm
             .lua()
-            .create_function(move |lua, args| settled(lua, function(&context, lua, args)))?;
+            .create_function(move |lua, args| {
+                let _lifted = memory::lift(lua);
+                settled(lua, function(&context, lua, args))
+            })?;
         self.field(name, self.registry.vm.raising(function)?)
     }
 
@@ -179,8 +190,15 @@ impl Class<'_> {
             .vm
             .lua()
             .create_async_function(move |lua: Lua, args: A| {
-                let waiting = function(context.clone(), lua.clone(), args);
-                async move { settled(&lua, waiting.await) }
+                let waiting = {
+                    let _lifted = memory::lift(&lua);
+                    function(context.clone(), lua.clone(), args)
+                };
+                async move {
+                    let outcome = waiting.await;
+                    let _lifted = memory::lift(&lua);
+                    settled(&lua, outcome)
+                }
             })?;
         self.registry.vm.raising(function)
     }

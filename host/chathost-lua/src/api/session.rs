@@ -1,7 +1,7 @@
 //! `session`: what a handler knows of the client whose message it answers.
 
 use super::{Class, Context, Registry, convert};
-use crate::budget::Spend;
+use crate::{budget::Spend, memory};
 use chathost_core::{
     error::CallError,
     handler::{Event, Listener},
@@ -18,11 +18,12 @@ impl UserData for SessionHandle {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
         fields.add_field_method_get("id", |_, this| Ok(this.0.id()));
         fields.add_field_method_get("frontendId", |lua, this| {
+            let _lifted = memory::lift(lua);
             lua.create_string(&**this.0.frontend_id())
         });
-        fields.add_field_method_get("uid", |lua, this| match this.0.uid() {
-            Some(uid) => lua.create_string(&*uid).map(Value::String),
-            None => Ok(Value::Nil),
+        fields.add_field_method_get("uid", |lua, this| {
+            let _lifted = memory::lift(lua);
+            this.0.uid().map(|uid| lua.create_string(&*uid)).transpose()
         });
         // Methods are a table of the VM, because some of them raise tables.
         fields.add_meta_field_with(MetaMethod::Index, |lua| {
@@ -63,10 +64,13 @@ pub(super) fn register(registry: &Registry<'_>) -> mlua::Result<()> {
 fn settings(class: &Class<'_>) -> mlua::Result<()> {
     class.method("get", |context, lua, (this, key): (AnyUserData, LuaString)| {
         let this = convert::session(&this)?;
-        this.0.with(&key.to_string_lossy(), |value| match value {
-            Some(value) => convert::to_lua(context, lua, value),
-            None => Ok(Value::Nil),
-        })
+        let read = |key: &str| {
+            this.0.with(key, |value| match value {
+                Some(value) => convert::to_lua(context, lua, value),
+                None => Ok(Value::Nil),
+            })
+        };
+        convert::with_text(&key, read)
     })?;
     class.method(
         "set",

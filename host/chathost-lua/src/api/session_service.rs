@@ -122,7 +122,9 @@ fn each(class: &Class<'_>) -> mlua::Result<()> {
 
 fn visit(context: &Context, lua: &Lua, sessions: &[Rc<Session>], function: &Function) -> mlua::Result<()> {
     for session in sessions {
-        function.call::<()>(view(context, lua, session)?)?;
+        let view = view(context, lua, session)?;
+        let _limit = context.impose_limit(lua);
+        function.call::<()>(view)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! size and filled in one go. Strings go from the text straight into the VM.
 
 use super::{Json, MAX_DEPTH, surrogates};
+use crate::memory;
 use mlua::{Either, IntoLua, Lua, MultiValue, Value};
 use serde::de::{self, DeserializeSeed, Deserializer as _, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -64,29 +65,20 @@ pub(super) fn list(lua: &Lua, json: &Json, text: &[u8]) -> Result<MultiValue, Re
     })
 }
 
-/// Runs without the VM's memory limit, because with it mlua protects every single step of building a table by a
-/// `pcall`, which costs more than the step. What text of a bounded length can allocate is bounded too, and the limit
-/// is checked at the end.
+/// Runs without the VM's memory limit ([`crate::memory`]). What text of a bounded length can allocate is bounded, too,
+/// and the limit is checked at the end.
 fn unlimited<T>(
     lua: &Lua,
     json: &Json,
     text: &[u8],
     read: impl Fn(&[u8]) -> Result<T, ReadError>,
 ) -> Result<T, ReadError> {
-    struct Restore<'a>(&'a Lua, usize);
-    impl Drop for Restore<'_> {
-        fn drop(&mut self) {
-            // It can only fail for a VM that has no limits at all.
-            let _ = self.0.set_memory_limit(self.1);
-        }
-    }
     if text.len() > json.limit {
         return Err(ReadError::TooLarge { limit: json.limit });
     }
-    let limit = lua.set_memory_limit(0)?;
-    let _restore = Restore(lua, limit);
+    let _lifted = memory::lift(lua);
     let value = mended(text, read)?;
-    if limit != 0 && lua.used_memory() > limit {
+    if lua.used_memory() > json.budget.memory_limit() {
         return Err(ReadError::Memory);
     }
     Ok(value)
@@ -236,11 +228,30 @@ impl<'de> Visitor<'de> for Seed<'_, 'de, '_> {
             reader.pairs.push((key, item));
         }
         reader.depth -= 1;
+        let pairs = Spacious(reader.pairs.drain(start..));
         let table = reader
             .lua
-            .create_table_from(reader.pairs.drain(start..))
+            .create_table_from(pairs)
             .map_err(de::Error::custom)?;
         Ok(plain(Value::Table(table)))
+    }
+}
+
+/// Makes a table with room for one field more: a client's message gets its route, and scripts add a code to answers.
+/// In a table of one, two, four or eight fields every field would move.
+struct Spacious<I>(I);
+
+impl<I: Iterator> Iterator for Spacious<I> {
+    type Item = I::Item;
+
+    fn next(&mut self) -> Option<I::Item> {
+        self.0.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let (least, most) = self.0.size_hint();
+        // Nobody adds to a large one, and it would take twice the memory.
+        (if least <= 8 { least + 1 } else { least }, most.map(|most| most + 1))
     }
 }
 

@@ -173,7 +173,10 @@ impl Writer<'_> {
         if length > self.json.limit {
             return Err(self.too_large());
         }
-        if length == 0 || !self.array_in_order(table)? {
+        if length == 0 && !self.is_marked(table) {
+            // Without a first element it is no list.
+            self.object(table)?;
+        } else if length == 0 || !self.array_in_order(table)? {
             match self.array_length(table)? {
                 Some(length) => self.array(table, length)?,
                 None => self.object(table)?,
@@ -209,9 +212,6 @@ impl Writer<'_> {
     /// How long an array a table is whose keys do not come in order: a list that was not filled from front to back, or
     /// one that is marked. `None`: it is an object.
     fn array_length(&self, table: &Table) -> Result<Option<usize>, WriteError> {
-        let is_marked = table
-            .metatable()
-            .is_some_and(|metatable| metatable == self.json.array);
         let (mut entries, mut last) = (0, 0);
         let has_indexes_only = each(table, |key: Value, _| {
             let index = match key {
@@ -222,8 +222,14 @@ impl Writer<'_> {
             last = last.max(index);
             Ok(index > 0)
         })?;
-        let is_list = is_marked || (entries == last && last > 0);
+        let is_list = (entries == last && last > 0) || self.is_marked(table);
         Ok((has_indexes_only && is_list).then_some(last))
+    }
+
+    fn is_marked(&self, table: &Table) -> bool {
+        table
+            .metatable()
+            .is_some_and(|metatable| metatable == self.json.array)
     }
 
     fn array(&mut self, table: &Table, length: usize) -> Result<(), WriteError> {
@@ -289,8 +295,8 @@ impl Writer<'_> {
     }
 
     fn escaped(&mut self, text: &str) -> Result<(), WriteError> {
-        // Nearly all text is written as it is, in one piece.
-        if !text.bytes().any(needs_escape) {
+        // Nearly all text is written as it is, in one piece. Without a way out of the loop it looks at many bytes at once.
+        if !text.bytes().fold(false, |any, byte| any | needs_escape(byte)) {
             return self.raw(text.as_bytes());
         }
         let mut start = 0;
