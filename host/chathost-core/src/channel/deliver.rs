@@ -5,10 +5,13 @@
 
 use crate::{
     app::App,
-    connector::PushEncoder,
+    connector::{Connection, PushEncoder},
     envelope::{PushMessage, Uid},
 };
 use std::{rc::Rc, sync::Arc};
+
+/// Connections that are fetched from memory at the same time: about as many as a core has such requests under way.
+const FETCHED: usize = 16;
 
 /// Delivers to users of this frontend. Returns those that have no session here.
 pub(crate) fn push(
@@ -19,11 +22,14 @@ pub(crate) fn push(
 ) -> Vec<Uid> {
     let mut encoder = PushEncoder::new(message, latest(app, message));
     if exclude.is_empty()
-        && let Some(sessions) = app.sessions.audience(recipients)
+        && let Some(connections) = app.sessions.audience(recipients)
     {
-        sessions
-            .iter()
-            .for_each(|session| session.connection().enqueue_push(app, &mut encoder));
+        for some in connections.chunks(FETCHED) {
+            Connection::fetch(some);
+            for connection in some {
+                connection.enqueue_push(app, &mut encoder);
+            }
+        }
         return Vec::new();
     }
     let mut unreached = Vec::new();

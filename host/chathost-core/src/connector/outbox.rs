@@ -64,10 +64,48 @@ impl Frame {
 /// What a queued frame costs beside its bytes: its place in the queue, and its share of the allocation.
 const OVERHEAD: usize = 64;
 
+/// Frames in their order. The first one has a place of its own: there is seldom another, so an outbox usually needs no
+/// second allocation, and a delivery no cache line of it.
+#[derive(Debug, Default)]
+struct Frames {
+    first: Option<Frame>,
+    /// Empty without a first one.
+    rest: VecDeque<Frame>,
+}
+
+impl Frames {
+    fn push(&mut self, frame: Frame) {
+        match &self.first {
+            None => self.first = Some(frame),
+            Some(_) => self.rest.push_back(frame),
+        }
+    }
+
+    fn pop(&mut self) {
+        self.first = self.rest.pop_front();
+    }
+
+    fn last_mut(&mut self) -> Option<&mut Frame> {
+        self.rest.back_mut().or(self.first.as_mut())
+    }
+
+    fn is_single(&self) -> bool {
+        self.first.is_some() && self.rest.is_empty()
+    }
+
+    fn retain(&mut self, mut keep: impl FnMut(&Frame) -> bool) {
+        self.first = self.first.take().filter(&mut keep);
+        self.rest.retain(keep);
+        if self.first.is_none() {
+            self.pop();
+        }
+    }
+}
+
 /// The queue.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    frames: VecDeque<Frame>,
+    frames: Frames,
     /// What `frames` cost, those bytes already written of the first one included.
     cost: usize,
     /// Bytes of the first frame that are written. A frame that has begun is never dropped.
@@ -77,20 +115,20 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// Appends a frame, or gives it back if it does not fit. Alone any frame fits, or a large one never would.
     pub(crate) fn push(&mut self, frame: Frame, limit: usize) -> Result<(), Frame> {
-        let begun = self.begun > 0 && self.frames.len() == 1;
+        let begun = self.begun > 0 && self.frames.is_single();
         if frame.is_control()
             && !begun
-            && let Some(last) = self.frames.back_mut().filter(|last| last.is_control())
+            && let Some(last) = self.frames.last_mut().filter(|last| last.is_control())
         {
             self.cost = self.cost - last.cost() + frame.cost();
             *last = frame;
             return Ok(());
         }
-        if self.cost + frame.cost() > limit && !self.frames.is_empty() {
+        if self.cost + frame.cost() > limit && !self.is_empty() {
             return Err(frame);
         }
         self.cost += frame.cost();
-        self.frames.push_back(frame);
+        self.frames.push(frame);
         Ok(())
     }
 
@@ -118,7 +156,7 @@ impl Outbox {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.frames.first.is_none()
     }
 
     /// Hands `write` the next bytes: small frames gathered in `scratch`, a large one as it is.
@@ -128,13 +166,13 @@ impl Outbox {
         gather: usize,
         write: impl FnOnce(&[u8]) -> R,
     ) -> Option<R> {
-        let first = self.frames.front()?.0.bytes.get(self.begun..)?;
-        if self.frames.len() == 1 || first.len() >= gather {
+        let first = self.frames.first.as_ref()?.0.bytes.get(self.begun..)?;
+        if self.frames.is_single() || first.len() >= gather {
             return Some(write(first));
         }
         scratch.clear();
         scratch.extend_from_slice(first);
-        for frame in self.frames.iter().skip(1) {
+        for frame in &self.frames.rest {
             if scratch.len() + frame.len() > gather {
                 break;
             }
@@ -146,10 +184,10 @@ impl Outbox {
     /// The kernel took this many bytes.
     pub(crate) fn written(&mut self, mut count: usize) {
         count += self.begun;
-        while let Some(first) = self.frames.front().map(Frame::len).filter(|&len| len <= count) {
+        while let Some(first) = self.frames.first.as_ref().map(Frame::len).filter(|&len| len <= count) {
             count -= first;
             self.cost -= first + OVERHEAD;
-            self.frames.pop_front();
+            self.frames.pop();
         }
         self.begun = count;
     }

@@ -79,7 +79,7 @@ fn read(app: &Rc<App>, session: &Rc<Session>, inflow: &mut Inflow) {
         Ok(0) => connection.fail(CloseReason::ConnectionLost),
         Ok(count) => {
             if count < buffer.len() {
-                clear_readiness(&connection.stream);
+                clear_readiness(&connection.stream, Interest::READABLE);
             }
             feed(app, session, inflow, &buffer[..count]);
         }
@@ -93,11 +93,12 @@ fn read(app: &Rc<App>, session: &Rc<Session>, inflow: &mut Inflow) {
     app.outgoing.give_read_buffer(buffer);
 }
 
-/// A read that did not fill the buffer took all there was. Saying so saves the system call that would find out; what
-/// arrives from here on raises a new event, because only this thread looks for events.
-fn clear_readiness(stream: &TcpStream) {
+/// Tells tokio that the kernel has no more, or takes no more. A read that did not fill the buffer took all there was, and
+/// saying so saves the system call that would find out; what happens from here on raises a new event, because only this
+/// thread looks for events.
+pub(super) fn clear_readiness(stream: &TcpStream, interest: Interest) {
     let drained = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-    drop(stream.try_io(Interest::READABLE, drained));
+    drop(stream.try_io(interest, drained));
 }
 
 fn feed(app: &Rc<App>, session: &Rc<Session>, inflow: &mut Inflow, bytes: &[u8]) {

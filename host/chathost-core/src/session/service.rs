@@ -12,7 +12,7 @@ use crate::{
     map::Map,
     session::{
         BackendSession, Settings, Snapshot,
-        audience::{Audiences, Sessions},
+        audience::{Audiences, Connections},
     },
 };
 use serde_json::Value;
@@ -149,15 +149,15 @@ impl SessionService {
         true
     }
 
-    /// The sessions of a large group, if each of its uids has exactly one. For the push path: asked again for the same
+    /// The connections of a large group, if each of its uids has exactly one. For the push path: asked again for the same
     /// list, it looks nobody up.
-    pub(crate) fn audience(&self, uids: &Arc<[Uid]>) -> Option<Sessions> {
+    pub(crate) fn audience(&self, uids: &Arc<[Uid]>) -> Option<Connections> {
         let by_uid = self.by_uid.borrow();
         self.audiences.of(uids, |uid| {
             by_uid
                 .get(uid)
                 .filter(|bound| bound.more.is_empty())
-                .map(|bound| bound.first.clone())
+                .map(|bound| bound.first.connection().clone())
         })
     }
 
