@@ -42,6 +42,37 @@ async fn nothing_lost_nothing_twice_in_order() {
     cluster.stop().await;
 }
 
+/// More in one breath than the queue between two servers holds: a turn ends before it is full.
+#[tokio::test]
+async fn a_burst_larger_than_a_queue() {
+    const BURST: u64 = 6000;
+    let limits = json!({ "messagesPerSecond": 100_000, "burst": 100_000, "requestsInFlight": 10_000, "outboxBytes": 10_000_000 });
+    let settings = json!({ "all": { "limits": limits, "rpc": { "maxPending": 100_000 } } });
+    let cluster = Setup::demo().settings(&settings).start().await;
+    let mut bob = cluster.enter("bob", "tea").await;
+    let mut alice = cluster.enter("alice", "tea").await;
+    let hears = async |client: &mut Client| {
+        for n in 0..BURST {
+            assert_eq!(client.push("onChat").await["msg"], n);
+        }
+    };
+    for n in 0..BURST {
+        alice
+            .ask_as(
+                1000 + n,
+                "chat.chatHandler.send",
+                json!({ "content": n, "target": "*" }),
+            )
+            .await;
+    }
+    hears(&mut bob).await;
+    hears(&mut alice).await;
+    for n in 0..BURST {
+        assert_eq!(alice.response(1000 + n).await, json!({}));
+    }
+    cluster.stop().await;
+}
+
 async fn enter(cluster: &Cluster, user: usize) -> (usize, Client) {
     let mut client = cluster
         .client(&format!("connector-server-{}", user % 3 + 1))

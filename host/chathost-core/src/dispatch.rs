@@ -11,6 +11,7 @@ use crate::{
     error::Reply,
     handler::{Generation, GlobalRequest, MethodId, Request},
     lane::LaneFull,
+    post::not_sent,
     route::Route,
     rpc::{RouteParam, Waiter},
     session::{BackendSession, Session, Snapshot},
@@ -134,7 +135,7 @@ fn forward(app: &Rc<App>, incoming: Incoming, session: Arc<Snapshot>, body: Byte
         app.calls
             .begin(app, &to, Waiter::Client(incoming), |call| forward(Some(call)));
     } else if let Err(error) = app.post.send(app, &to, forward(None)) {
-        tracing::warn!(route = %incoming.route, %error, "a notify was dropped");
+        not_sent!(error, "a notify", route = %incoming.route);
     }
 }
 

@@ -24,8 +24,23 @@ use tokio::sync::mpsc;
 /// Envelopes that may wait for one receiver before sending fails (Pomelo's `pending` limit).
 const QUEUE_LIMIT: usize = 10_000;
 
+/// From here on new requests are refused, so that what runs can still send.
+const CROWDED: usize = QUEUE_LIMIT / 2;
+
 /// Batches a mailbox holds before its senders keep their queues to themselves.
 const MAILBOX_BATCHES: usize = 256;
+
+/// Logs that something did not leave. Where the queue is full there are thousands of it, and the post has said so.
+macro_rules! not_sent {
+    ($error:expr, $what:literal, $($field:tt)*) => {
+        if $error.code == $crate::error::CallError::BUSY {
+            tracing::debug!($($field)*, error = %$error, concat!($what, " did not leave"));
+        } else {
+            tracing::warn!($($field)*, error = %$error, concat!($what, " did not leave"));
+        }
+    };
+}
+pub(crate) use not_sent;
 
 /// How a server is reached: every transport hands out bounded inboxes, whatever stands behind them.
 pub trait Transport: Send + Sync + fmt::Debug {
@@ -76,6 +91,8 @@ struct Link {
     queue: Batch,
     /// A task waits for room in the inbox and will send what is queued.
     waiting: bool,
+    /// Envelopes that were refused since the queue became full.
+    refused: usize,
 }
 
 impl Post {
@@ -86,6 +103,12 @@ impl Post {
             links: RefCell::default(),
             dirty: RefCell::default(),
         }
+    }
+
+    /// Whether a server takes so much less than it gets that nothing new should be begun for it.
+    pub(crate) fn is_crowded(&self, to: &str) -> bool {
+        let links = self.links.borrow();
+        links.get(to).is_some_and(|link| link.queue.len() >= CROWDED)
     }
 
     /// Queues an envelope; it leaves at the end of the turn. To oneself it arrives at once.
@@ -114,6 +137,7 @@ impl Post {
                     inbox,
                     queue: Batch::new(),
                     waiting: false,
+                    refused: 0,
                 },
             );
         }
@@ -121,6 +145,10 @@ impl Post {
             return Err(CallError::no_target(format!("server {to} is not running")));
         };
         if link.queue.len() >= QUEUE_LIMIT {
+            if link.refused == 0 {
+                tracing::warn!(%to, "{QUEUE_LIMIT} messages wait for this server: what else it should get is lost");
+            }
+            link.refused += 1;
             return Err(CallError::new(
                 CallError::BUSY,
                 format!("{QUEUE_LIMIT} messages wait for server {to}"),
@@ -149,7 +177,10 @@ impl Post {
             return Ok(());
         };
         match link.inbox.try_send(std::mem::take(&mut link.queue)) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                link.say_refused(to);
+                Ok(())
+            }
             Err(mpsc::error::TrySendError::Closed(_)) => Err(Gone),
             Err(mpsc::error::TrySendError::Full(batch)) => {
                 link.queue = batch;
@@ -165,6 +196,16 @@ impl Post {
     }
 }
 
+impl Link {
+    /// There is room again.
+    fn say_refused(&mut self, to: &ServerId) {
+        let refused = std::mem::take(&mut self.refused);
+        if refused > 0 {
+            tracing::warn!(%to, refused, "messages for this server were lost");
+        }
+    }
+}
+
 /// The receiver has ended.
 struct Gone;
 
@@ -172,6 +213,7 @@ async fn send_when_there_is_room(app: Rc<App>, to: ServerId, inbox: mpsc::Sender
     let permit = inbox.reserve().await;
     let Some(batch) = app.post.links.borrow_mut().get_mut(&to).map(|link| {
         link.waiting = false;
+        link.say_refused(&to);
         std::mem::take(&mut link.queue)
     }) else {
         return;

@@ -8,23 +8,43 @@ use crate::{
     channel::deliver,
     dispatch,
     envelope::{Answer, Batch, CallId, Content, Envelope, ServerId},
-    error::CallError,
+    error::{CallError, Reply},
+    post::not_sent,
 };
 use bytes::Bytes;
 use std::{rc::Rc, sync::Arc};
 use tokio::sync::mpsc;
 
-/// Batches taken from the mailbox before other tasks get a turn.
+/// Batches taken from the mailbox at once.
 const BATCHES: usize = 64;
+
+/// How much is received before the turn ends and what came of it is written: some milliseconds of work. More in a turn
+/// would gather more into each write, and keep everybody waiting for it.
+const TURN: usize = 256;
 
 /// Receives until the mailbox closes.
 #[doc(hidden)]
 pub async fn run(app: Rc<App>, mut mailbox: mpsc::Receiver<Batch>) {
     let mut batches = Vec::with_capacity(BATCHES);
+    let mut received = 0;
     while mailbox.recv_many(&mut batches, BATCHES).await > 0 {
         for envelope in batches.drain(..).flatten() {
+            received += work(&envelope.content);
             receive(&app, envelope);
+            if received >= TURN {
+                received = 0;
+                tokio::task::yield_now().await;
+            }
         }
+    }
+}
+
+/// About ten microseconds each.
+fn work(content: &Content) -> usize {
+    match content {
+        Content::Push { recipients, .. } => 1 + recipients.len() / 128,
+        Content::Forward { .. } | Content::Call { .. } => 2,
+        _ => 1,
     }
 }
 
@@ -32,6 +52,16 @@ pub async fn run(app: Rc<App>, mut mailbox: mpsc::Receiver<Batch>) {
 pub(crate) fn receive(app: &Rc<App>, envelope: Envelope) {
     let Envelope { from, content } = envelope;
     match content {
+        Content::Forward {
+            call: Some(call),
+            route,
+            ..
+        } if app.post.is_crowded(&from) => {
+            // While there is room for the answer: what the handler would send has none.
+            tracing::debug!(%route, %from, "a request was refused: its frontend does not keep up");
+            let busy = Reply::error(503, "the server is busy, try again");
+            answer(app, &from, Some(call), || Ok(Answer::Reply(busy)));
+        }
         Content::Forward {
             call,
             session,
@@ -110,6 +140,6 @@ fn answer(
         },
     ) {
         // The caller's own timeout tells it.
-        tracing::warn!(%to, %error, "an answer did not leave");
+        not_sent!(error, "an answer", %to);
     }
 }

@@ -180,9 +180,7 @@ impl Handlers for LuaGeneration {
     fn invoke(&self, method: MethodId, args: Bytes) -> LocalBoxFuture<'static, Result<Bytes, CallError>> {
         let generation = self.0.clone();
         let watched = generation.watched(generation.clone().results(method, args));
-        Box::pin(async move {
-            watched.await.map_err(|error| generation.refused(method, &error))
-        })
+        Box::pin(async move { watched.await.map_err(|error| generation.refused(method, &error)) })
     }
 
     fn knows(&self, module: &str, function: &str) -> bool {
@@ -337,9 +335,7 @@ impl Generation {
 
     /// A call with its own budget. Not `async`, so that the call is in no other future than the box that it is put into.
     fn watched<F: Future<Output = Result<T, ScriptError>>, T>(&self, call: F) -> Budgeted<Pin<Box<F>>> {
-        self.vm
-            .budget()
-            .watch(self.vm.limits().call, Box::pin(call))
+        self.vm.budget().watch(self.vm.limits().call, Box::pin(call))
     }
 
     async fn answer(self: Rc<Self>, request: Request) -> Result<Reply, ScriptError> {
@@ -393,12 +389,7 @@ impl Generation {
         let takes_next = callable.method.takes_next(values.len());
         values.push_back(session);
         if takes_next {
-            return Box::pin(next::call_with_next(
-                &self.vm,
-                &callable.method.function,
-                values,
-            ))
-            .await;
+            return Box::pin(next::call_with_next(&self.vm, &callable.method.function, values)).await;
         }
         self.vm.invoke::<Value>(&callable.method.function, values).await
     }

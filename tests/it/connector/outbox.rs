@@ -1,7 +1,7 @@
 //! A client that does not read: what waits for it is bounded, and nobody else notices.
 
 use super::{reason, setup, watcher, works};
-use chathost_tests::{Client, Cluster, Event, Socket, Transport};
+use chathost_tests::{Client, Cluster, Event, Setup, Socket, Transport};
 use serde_json::json;
 
 /// More than the kernel keeps for a connection, in messages of this size.
@@ -64,6 +64,43 @@ async fn disconnect() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// Messages from another server, many in a turn: what comes after the one that did not fit is not sent either.
+#[tokio::test]
+async fn no_hole_before_the_close() {
+    let settings = json!({
+        "all": { "limits": { "outboxBytes": 60_000, "messagesPerSecond": 100_000, "burst": 100_000, "requestsInFlight": 10_000 } },
+    });
+    let cluster = Setup::demo().settings(&settings).start().await;
+    let address = cluster.address("connector-1");
+    let socket = Socket::open_with(address, Transport::Tcp, Some(16 * 1024)).await;
+    let mut slow = Client::over(socket, cluster.protos().clone());
+    slow.log_in(&chathost_tests::Hello::default()).await;
+    let enter = json!({ "username": "slow", "rid": "tea" });
+    slow.request("connector.entryHandler.enter", enter).await;
+    let mut talker = cluster.enter("talker", "tea").await;
+    let padding = "x".repeat(2000);
+    let mut last = 0;
+    for n in 0..5000 {
+        let body = json!({ "content": format!("{n} {padding}"), "target": "slow" });
+        last = talker.ask("chat.chatHandler.send", body).await;
+    }
+    talker.response(last).await;
+    let mut expected = 0;
+    loop {
+        match slow.next().await {
+            Event::Push(route, body) if route == "onChat" => {
+                let text = body["msg"].as_str().unwrap();
+                assert_eq!(text.split(' ').next().unwrap(), expected.to_string());
+                expected += 1;
+            }
+            Event::Push(..) => {}
+            Event::Closed(_) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(expected < 5000, "it was not closed");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use crate::{
     envelope::{Answer, Content, PushMessage, ServerId, Uid},
     error::CallError,
     map::Map,
+    post::not_sent,
     rpc,
 };
 use futures_util::future::join_all;
@@ -220,7 +221,7 @@ fn push(
             .post
             .send(app, sid, content(None, message, recipients, options))
         {
-            tracing::warn!(route = %message.route, frontend = %sid, %error, "a push did not leave");
+            not_sent!(error, "a push", route = %message.route, frontend = %sid);
             unreached.extend(
                 recipients
                     .iter()

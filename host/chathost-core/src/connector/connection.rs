@@ -52,7 +52,8 @@ pub struct Connection {
     pub(super) stream: TcpStream,
     pub(super) sid: Cell<u64>,
     peer: SocketAddr,
-    /// The socket failed; its task is to close it.
+    /// The socket failed, or its outbox; the task is to close it. What comes after is dropped, or the client would see a
+    /// hole in what it gets.
     pub(super) failed: Cell<Option<CloseReason>>,
     /// When it is closed unless something happens before.
     pub(super) deadline: Cell<Instant>,
@@ -106,7 +107,7 @@ impl Connection {
 
     /// Puts a push into the outbox, once the client takes data.
     pub(crate) fn enqueue_push(self: &Rc<Self>, app: &App, encoder: &mut PushEncoder<'_>) {
-        if self.state.get() != State::Working {
+        if self.state.get() != State::Working || self.failed.get().is_some() {
             return;
         }
         let frame = encoder.encode(&self.wire.borrow());
@@ -131,7 +132,7 @@ impl Connection {
             outbox.push(frame, limits.outbox_bytes)
         });
         if fits.is_err() {
-            outbox.clear();
+            outbox.cut();
             return self.fail(CloseReason::OutboxFull);
         }
         drop(outbox);
@@ -141,7 +142,8 @@ impl Connection {
     /// Answers a request of the client; a notify gets nothing. The route, empty where none could be read, decides how
     /// the answer is encoded.
     pub(crate) fn respond(self: &Rc<Self>, app: &App, request: Option<u64>, route: &str, reply: &Reply) {
-        let Some(id) = request.filter(|_| self.state.get() == State::Working) else {
+        let takes = self.state.get() == State::Working && self.failed.get().is_none();
+        let Some(id) = request.filter(|_| takes) else {
             return;
         };
         let response = self.wire.borrow().encode_response(id, route, &reply.body);

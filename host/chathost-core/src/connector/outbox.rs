@@ -184,12 +184,26 @@ impl Outbox {
     /// The kernel took this many bytes.
     pub(crate) fn written(&mut self, mut count: usize) {
         count += self.begun;
-        while let Some(first) = self.frames.first.as_ref().map(Frame::len).filter(|&len| len <= count) {
+        while let Some(first) = self
+            .frames
+            .first
+            .as_ref()
+            .map(Frame::len)
+            .filter(|&len| len <= count)
+        {
             count -= first;
             self.cost -= first + OVERHEAD;
             self.frames.pop();
         }
         self.begun = count;
+    }
+
+    /// Forgets everything but the rest of a frame that has begun.
+    pub(crate) fn cut(&mut self) {
+        let begun = self.frames.first.take().filter(|_| self.begun > 0);
+        let (written, cost) = (self.begun, begun.as_ref().map_or(0, Frame::cost));
+        self.clear();
+        (self.frames.first, self.begun, self.cost) = (begun, written, cost);
     }
 
     /// Forgets everything: nobody will write it.
@@ -242,6 +256,24 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(push("larger than the limit"), 8).unwrap();
         outbox.push(push("x"), 8).unwrap_err();
+    }
+
+    #[test]
+    fn what_has_begun_is_finished() {
+        let mut outbox = Outbox::default();
+        for text in ["1111", "2222"] {
+            outbox.push(push(text), 1000).unwrap();
+        }
+        outbox.written(1);
+        outbox.cut();
+        outbox
+            .push(Frame::kept(Bytes::from_static(b"bye")), 1000)
+            .unwrap();
+        assert_eq!(drain(&mut outbox), "111bye");
+        assert_eq!(outbox.cost, 0);
+        outbox.push(push("3333"), 1000).unwrap();
+        outbox.cut();
+        assert!(outbox.is_empty());
     }
 
     #[test]

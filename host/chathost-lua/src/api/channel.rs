@@ -62,9 +62,10 @@ impl Lists {
             return made(context, lua, channel);
         }
         let changes = channel.changes();
-        let known = self.last.take().filter(|list| {
-            list.channel.as_ptr() == Rc::as_ptr(channel) && list.changes.1 == changes.1
-        });
+        let known = self
+            .last
+            .take()
+            .filter(|list| list.channel.as_ptr() == Rc::as_ptr(channel) && list.changes.1 == changes.1);
         let uids = match known {
             Some(list) => {
                 for uid in channel.members_after(list.changes.0) {
@@ -359,8 +360,7 @@ fn channel(handle: &AnyUserData) -> mlua::Result<UserDataRef<ChannelHandle>> {
 
 /// A channel's name: text, or a number that becomes its decimal text.
 fn with_name<R>(name: &Value, see: impl FnOnce(&str) -> R) -> mlua::Result<R> {
-    convert::with_uid(name, see)
-        .map_err(|_| mlua::Error::runtime("a channel's name is a string or a number"))
+    convert::with_uid(name, see).map_err(|_| mlua::Error::runtime("a channel's name is a string or a number"))
 }
 
 /// The id of a server of the cluster, shared with its entry, or whatever the script says.

@@ -130,14 +130,10 @@ impl Class<'_> {
         function: impl Fn(&Rc<Context>, &Lua, A) -> mlua::Result<R> + 'static,
     ) -> mlua::Result<()> {
         let context = self.registry.context.clone();
-        let function = self
-            .registry
-            .vm
-            .lua()
-            .create_function(move |lua, args| {
-                let _lifted = memory::lift(lua);
-                function(&context, lua, args)
-            })?;
+        let function = self.registry.vm.lua().create_function(move |lua, args| {
+            let _lifted = memory::lift(lua);
+            function(&context, lua, args)
+        })?;
         self.field(name, function)
     }
 
@@ -148,14 +144,10 @@ impl Class<'_> {
         function: impl Fn(&Rc<Context>, &Lua, A) -> Result<R, CallError> + 'static,
     ) -> mlua::Result<()> {
         let context = self.registry.context.clone();
-        let function = self
-            .registry
-            .vm
-            .lua()
-            .create_function(move |lua, args| {
-                let _lifted = memory::lift(lua);
-                settled(lua, function(&context, lua, args))
-            })?;
+        let function = self.registry.vm.lua().create_function(move |lua, args| {
+            let _lifted = memory::lift(lua);
+            settled(lua, function(&context, lua, args))
+        })?;
         self.field(name, self.registry.vm.raising(function)?)
     }
 

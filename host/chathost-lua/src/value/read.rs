@@ -229,10 +229,7 @@ impl<'de> Visitor<'de> for Seed<'_, 'de, '_> {
         }
         reader.depth -= 1;
         let pairs = Spacious(reader.pairs.drain(start..));
-        let table = reader
-            .lua
-            .create_table_from(pairs)
-            .map_err(de::Error::custom)?;
+        let table = reader.lua.create_table_from(pairs).map_err(de::Error::custom)?;
         Ok(plain(Value::Table(table)))
     }
 }
@@ -251,7 +248,10 @@ impl<I: Iterator> Iterator for Spacious<I> {
     fn size_hint(&self) -> (usize, Option<usize>) {
         let (least, most) = self.0.size_hint();
         // Nobody adds to a large one, and it would take twice the memory.
-        (if least <= 8 { least + 1 } else { least }, most.map(|most| most + 1))
+        (
+            if least <= 8 { least + 1 } else { least },
+            most.map(|most| most + 1),
+        )
     }
 }
 
