@@ -36,6 +36,10 @@ pub async fn run(app: Rc<App>, mut mailbox: mpsc::Receiver<Batch>) {
                 tokio::task::yield_now().await;
             }
         }
+        if mailbox.is_empty() {
+            // The turn ends here by itself.
+            received = 0;
+        }
     }
 }
 
