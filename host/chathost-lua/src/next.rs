@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 /// What it raised, or called `next` with.
 pub(crate) async fn call(vm: &Vm, function: &Function, args: MultiValue) -> Result<Value, ScriptError> {
     if usize::from(function.info().num_params) > args.len() {
-        return call_with_next(vm, function, args).await;
+        return Box::pin(call_with_next(vm, function, args)).await;
     }
     vm.invoke::<Value>(function, args).await
 }

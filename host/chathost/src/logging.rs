@@ -6,7 +6,7 @@
 use chathost_core::config::LogSettings;
 use std::{io, io::IsTerminal, path::Path};
 use tracing_appender::{
-    non_blocking::WorkerGuard,
+    non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard},
     rolling::{RollingFileAppender, Rotation},
 };
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
@@ -26,7 +26,7 @@ pub fn start(base: &Path, settings: &LogSettings) -> anyhow::Result<Logs> {
         .level
         .parse()
         .map_err(|error| anyhow::anyhow!("log.level in chathost.json: {error}; use info, debug, warn, …"))?;
-    let (terminal, terminal_guard) = tracing_appender::non_blocking(io::stderr());
+    let (terminal, terminal_guard) = queued(io::stderr());
     let mut guards = vec![terminal_guard];
     let files = if settings.files > 0 {
         let folder = base.join("logs");
@@ -39,7 +39,7 @@ pub fn start(base: &Path, settings: &LogSettings) -> anyhow::Result<Logs> {
             .max_log_files(settings.files)
             .build(&folder)
             .map_err(|error| anyhow::anyhow!("{} cannot be written: {error}", folder.display()))?;
-        let (files, guard) = tracing_appender::non_blocking(files);
+        let (files, guard) = queued(files);
         guards.push(guard);
         Some(fmt::layer().with_ansi(false).with_writer(files))
     } else {
@@ -55,4 +55,12 @@ pub fn start(base: &Path, settings: &LogSettings) -> anyhow::Result<Logs> {
         .with(files)
         .try_init()?;
     Ok(Logs { _guards: guards })
+}
+
+/// A writer that no server waits for: what does not fit into its queue is dropped.
+fn queued(writer: impl io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+    // The queue's places exist from the start: the usual 128,000 take 4 MB.
+    NonBlockingBuilder::default()
+        .buffered_lines_limit(8192)
+        .finish(writer)
 }

@@ -191,9 +191,7 @@ impl Context {
 
     pub(super) async fn rpc_after(&self, lua: &Lua, to: &ServerId, server_type: &LuaString, method: &str) {
         let filters = self.filters.borrow().rpc_after.clone();
-        let Some(vm) = self.vm().filter(|_| !filters.is_empty()) else {
-            return;
-        };
+        let Some(vm) = self.vm() else { return };
         for filter in &filters {
             let Ok(args) = rpc_args(lua, to, server_type, method) else {
                 return;

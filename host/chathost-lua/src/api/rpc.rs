@@ -34,7 +34,8 @@ pub(super) fn register(registry: &Registry<'_>, app: &Class<'_>) -> mlua::Result
          (server_type, id, method, args): (LuaString, LuaString, LuaString, Variadic<Value>)| async move {
             let (id, method) = (convert::text(&id), convert::text(&method));
             if id == "*" {
-                return all(&context, &lua, &convert::text(&server_type), &method, &args).await;
+                let server_type = convert::text(&server_type);
+                return Box::pin(all(&context, &lua, &server_type, &method, &args)).await;
             }
             one(&context, &lua, &id.into(), &server_type, &method, &args).await
         },
@@ -145,7 +146,9 @@ async fn one(
     let args = arguments(context, lua, args)?;
     let to = filtered(context, lua, to, server_type, method).await?;
     let results = rpc::call(&context.app, &to, method.into(), args).await;
-    context.rpc_after(lua, &to, server_type, method).await;
+    if !context.filters.borrow().rpc_after.is_empty() {
+        Box::pin(context.rpc_after(lua, &to, server_type, method)).await;
+    }
     list(context, lua, &results?)
 }
 
@@ -196,7 +199,8 @@ async fn filtered(
     if context.filters.borrow().rpc_before.is_empty() {
         return Ok(to.clone());
     }
-    context.rpc_before(lua, to, server_type, method).await
+    // In a box, or every call would have room for it: a call that waits is what a joining user costs.
+    Box::pin(context.rpc_before(lua, to, server_type, method)).await
 }
 
 /// What travels. Counted: this is a call of another server.
