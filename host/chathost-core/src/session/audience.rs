@@ -4,21 +4,21 @@
 //! of each uid anew takes a seventh of a delivery in backlog (a hash, a comparison and two cache misses a member), so what
 //! was found is kept until a uid is bound or unbound here.
 
-use crate::{connector::Connection, envelope::Uid};
+use crate::{connector::Connection, envelope::Uid, map::Map};
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 /// Smaller groups are found faster than looked up here.
-const SMALLEST: usize = 32;
+const SMALLEST: usize = 4;
 
 /// Groups that are kept. One more, and all are forgotten.
-const MOST: usize = 64;
+const MOST: usize = 1024;
 
 /// The connections of one group, in its order. Not its sessions: each would be one more cache line of a delivery.
 pub(crate) type Connections = Rc<[Rc<Connection>]>;
 
-/// What was found.
+/// What was found, by where the list is. Kept lists are alive, so one address is one list.
 #[derive(Debug, Default)]
-pub(super) struct Audiences(RefCell<Vec<(Arc<[Uid]>, Connections)>>);
+pub(super) struct Audiences(RefCell<Map<usize, (Arc<[Uid]>, Connections)>>);
 
 impl Audiences {
     /// The connections of a group, if each of its uids has exactly one; `find` looks for it.
@@ -30,22 +30,16 @@ impl Audiences {
         if uids.len() < SMALLEST {
             return None;
         }
-        // Kept lists are alive, so one allocation is one list.
-        let known = self
-            .0
-            .borrow()
-            .iter()
-            .find(|(list, _)| Arc::ptr_eq(list, uids))
-            .map(|(_, connections)| connections.clone());
-        if known.is_some() {
-            return known;
+        let place = Arc::as_ptr(uids).addr();
+        if let Some((_, connections)) = self.0.borrow().get(&place) {
+            return Some(connections.clone());
         }
         let connections: Connections = uids.iter().map(find).collect::<Option<Vec<_>>>()?.into();
         let mut kept = self.0.borrow_mut();
         if kept.len() >= MOST {
             kept.clear();
         }
-        kept.push((uids.clone(), connections.clone()));
+        kept.insert(place, (uids.clone(), connections.clone()));
         Some(connections)
     }
 

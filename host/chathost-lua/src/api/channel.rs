@@ -8,7 +8,6 @@ use chathost_core::{
 };
 use mlua::{
     AnyUserData, Function, Lua, LuaString, MetaMethod, Table, UserData, UserDataFields, UserDataRef, Value,
-    Variadic,
 };
 use std::{
     cell::RefCell,
@@ -171,18 +170,18 @@ fn values(class: &Class<'_>) -> mlua::Result<()> {
 }
 
 /// `(route, msg, options)` or `(msg, options)`.
-type PushArgs = (AnyUserData, Variadic<Value>);
+type PushArgs = (AnyUserData, Value, Value, Value);
 
 fn push(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> {
     let context = registry.context.clone();
     let push = registry
         .vm
         .lua()
-        .create_function(move |lua, (this, args): PushArgs| {
+        .create_function(move |lua, (this, a, b, c): PushArgs| {
             let _lifted = memory::lift(lua);
             context.spend(lua, Spend::Pushes)?;
             let this = channel(&this)?.0.clone();
-            let (message, options) = push_args(&context, &args)?;
+            let (message, options) = push_args(&context, &[a, b, c])?;
             let unreached = context
                 .app
                 .channels
@@ -193,10 +192,10 @@ fn push(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> {
                 &unreached.map_err(|error| convert::misuse(&error))?,
             )
         })?;
-    let wait = class.waiting_function(|context, lua, (this, args): PushArgs| {
+    let wait = class.waiting_function(|context, lua, (this, a, b, c): PushArgs| {
         let prepared = context
             .spend(&lua, Spend::Pushes)
-            .and_then(|()| Ok((channel(&this)?.0.clone(), push_args(&context, &args)?)));
+            .and_then(|()| Ok((channel(&this)?.0.clone(), push_args(&context, &[a, b, c])?)));
         async move {
             let (this, (message, options)) = prepared.map_err(|error| convert::mistake(&error))?;
             let channels = &context.app.channels;
@@ -206,26 +205,30 @@ fn push(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> {
             names(&context, &lua, &unreached).map_err(|error| convert::mistake(&error))
         }
     })?;
-    class.field("pushMessage", acknowledged(registry, push, wait)?)
+    let push = acknowledged(registry, "pushMessage", push, wait)?;
+    class.field("pushMessage", push)
 }
 
 /// `(route, msg, users, options)` or `(msg, users, options)`.
 fn push_by_uids(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> {
-    type Args = (Value, Variadic<Value>);
+    type Args = (Value, Value, Value, Value, Value);
     let context = registry.context.clone();
-    let push = registry.vm.lua().create_function(move |lua, (_, args): Args| {
-        let _lifted = memory::lift(lua);
-        context.spend(lua, Spend::Pushes)?;
-        let (message, users, mut unreached, options) = users_args(&context, &args)?;
-        let channels = &context.app.channels;
-        let found = channels.push_message_by_uids(&context.app, users, &message, &options);
-        unreached.extend(found.map_err(|error| convert::misuse(&error))?);
-        names(&context, lua, &unreached)
-    })?;
-    let wait = class.waiting_function(|context, lua, (_, args): Args| {
+    let push = registry
+        .vm
+        .lua()
+        .create_function(move |lua, (_, a, b, c, d): Args| {
+            let _lifted = memory::lift(lua);
+            context.spend(lua, Spend::Pushes)?;
+            let (message, users, mut unreached, options) = users_args(&context, &[a, b, c, d])?;
+            let channels = &context.app.channels;
+            let found = channels.push_message_by_uids(&context.app, users, &message, &options);
+            unreached.extend(found.map_err(|error| convert::misuse(&error))?);
+            names(&context, lua, &unreached)
+        })?;
+    let wait = class.waiting_function(|context, lua, (_, a, b, c, d): Args| {
         let prepared = context
             .spend(&lua, Spend::Pushes)
-            .and_then(|()| users_args(&context, &args));
+            .and_then(|()| users_args(&context, &[a, b, c, d]));
         async move {
             let (message, users, mut unreached, options) =
                 prepared.map_err(|error| convert::mistake(&error))?;
@@ -238,11 +241,17 @@ fn push_by_uids(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> 
             names(&context, &lua, &unreached).map_err(|error| convert::mistake(&error))
         }
     })?;
-    class.field("pushMessageByUids", acknowledged(registry, push, wait)?)
+    let push = acknowledged(registry, "pushMessageByUids", push, wait)?;
+    class.field("pushMessageByUids", push)
 }
 
-fn acknowledged(registry: &Registry<'_>, push: Function, wait: Function) -> mlua::Result<Function> {
-    registry.luau.get::<Function>("acknowledged")?.call((push, wait))
+fn acknowledged(
+    registry: &Registry<'_>,
+    name: &str,
+    push: Function,
+    wait: Function,
+) -> mlua::Result<Function> {
+    registry.luau.get::<Function>(name)?.call((push, wait))
 }
 
 fn service(class: &Class<'_>) -> mlua::Result<()> {
@@ -312,11 +321,11 @@ fn users_args(context: &Context, args: &[Value]) -> mlua::Result<Users> {
 
 fn message_arg<'a>(context: &Context, args: &'a [Value]) -> mlua::Result<(PushMessage, &'a [Value])> {
     match args {
+        [] | [Value::Nil, ..] => Err(mlua::Error::runtime("nothing to push: pushMessage(route, msg)")),
         [Value::String(route), msg, rest @ ..] => {
             Ok((convert::push_message(context, Some(route), msg)?, rest))
         }
         [msg, rest @ ..] => Ok((convert::push_message(context, None, msg)?, rest)),
-        [] => Err(mlua::Error::runtime("nothing to push: pushMessage(route, msg)")),
     }
 }
 
