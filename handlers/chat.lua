@@ -5,9 +5,11 @@ local chatRemote = {}
 
 --- A user id is "name*room"; people see the name.
 local function nameOf(uid)
-  local star = string.find(uid, "*", 1, true)
-  return if star then string.sub(uid, 1, star - 1) else uid
+  return uid:match("^[^*]*")
 end
+
+--- The names of those who are in a room, by user id: whoever joins gets them all.
+local names = {}
 
 --- `{ content, target }`: to everybody in the room with the target "*", else to the one of that name.
 function chatHandler.send(msg, session)
@@ -34,6 +36,7 @@ function chatRemote.add(uid, sid, name, flag)
   if channel then
     channel:pushMessage({ route = "onAdd", user = nameOf(uid) })
     channel:add(uid, sid)
+    names[uid] = nameOf(uid)
   end
   return chatRemote.get(name, flag)
 end
@@ -44,7 +47,7 @@ function chatRemote.get(name, flag)
   local users = json.array {}
   if channel then
     for _, uid in channel:getMembers() do
-      table.insert(users, nameOf(uid))
+      table.insert(users, names[uid] or nameOf(uid))
     end
   end
   return users
@@ -53,6 +56,7 @@ end
 --- Called by connectors: takes a user out of a room and tells the others.
 function chatRemote.kick(uid, sid, name)
   local channel = app.channelService:getChannel(name)
+  names[uid] = nil
   if channel and channel:leave(uid, sid) then
     channel:pushMessage({ route = "onLeave", user = nameOf(uid) })
   end

@@ -193,7 +193,7 @@ impl Writer<'_> {
         self.raw(b"[")?;
         let mut next = 1;
         let written = each(table, |key: Value, value| {
-            if key != Value::Integer(next) {
+            if !matches!(key, Value::Integer(key) if key == next) {
                 return Ok(false);
             }
             self.element(next == 1, &value)
