@@ -153,6 +153,7 @@ impl Budget {
             if turn.get().is_multiple_of(8) && lua.used_memory() >= watch.collect_at.get() {
                 watch.collect(lua);
                 watch.has_collected.set(true);
+                watch.afford(lua)?;
             }
             Ok(VmState::Continue)
         });
@@ -200,6 +201,18 @@ impl Budget {
     /// Why the current call was ended, if it was.
     pub(crate) fn verdict(&self) -> Option<ScriptError> {
         self.0.current.borrow().as_ref()?.verdict()
+    }
+
+    /// Whether the VM is within its memory, after a collection if need be.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(crate) fn afford(&self, lua: &Lua) -> mlua::Result<()> {
+        if lua.used_memory() > self.0.memory_limit.get() {
+            self.0.collect(lua);
+            self.0.afford(lua)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn memory_limit(&self) -> usize {
@@ -349,6 +362,13 @@ impl Watch {
             *at = Location::of_script(lua);
         }
         Err(mlua::Error::runtime("the call has used up its time"))
+    }
+
+    fn afford(&self, lua: &Lua) -> mlua::Result<()> {
+        if lua.used_memory() > self.memory_limit.get() {
+            return Err(mlua::Error::MemoryError("not enough memory".to_owned()));
+        }
+        Ok(())
     }
 
     /// Luau's collector works in steps and does not hurry when the limit is near: scripts that make much garbage would

@@ -9,6 +9,7 @@ use crate::{
     error::{Raised, ScriptError},
     load::{self, Kind, Method, Scripts, Snapshot},
     next,
+    value::ReadError,
     vm::{Limits, Vm},
     world::RealWorld,
 };
@@ -325,8 +326,8 @@ impl Generation {
         let _entered = self.vm.budget().enter(&call);
         let run = || -> Result<Value, ScriptError> {
             let arg = arg.map(|arg| self.vm.json().read(self.vm.lua(), arg)).transpose();
-            self.vm
-                .run::<Value>(&function, arg.map_err(mlua::Error::external)?)
+            let arg = arg.map_err(|error| self.unreadable(error))?;
+            self.vm.run::<Value>(&function, arg)
         };
         run().map(Some).map_err(|error| LoadError {
             problems: vec![format!("{}: {name}: {error}", self.file())],
@@ -400,7 +401,7 @@ impl Generation {
             .vm
             .json()
             .read_list(self.vm.lua(), &args)
-            .map_err(mlua::Error::external)?;
+            .map_err(|error| self.unreadable(error))?;
         let results = self
             .vm
             .invoke::<MultiValue>(&callable.method.function, args)
@@ -465,7 +466,7 @@ impl Generation {
             .vm
             .json()
             .read(lua, &reply.body)
-            .map_err(mlua::Error::external)?;
+            .map_err(|error| self.unreadable(error))?;
         self.context
             .after(&chain, Ok(resp), &msg, &session)
             .await
@@ -479,7 +480,7 @@ impl Generation {
         let mut values = match self.vm.json().read_list(lua, body) {
             Ok(values) => values,
             Err(error) if error.is_syntax() => MultiValue::new(),
-            Err(error) => return Err(mlua::Error::external(error).into()),
+            Err(error) => return Err(self.unreadable(error)),
         };
         let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
         if is_array {
@@ -499,6 +500,14 @@ impl Generation {
             Table::raw_set(table, &self.route_key, route)?;
         }
         Ok(values)
+    }
+
+    /// A VM that has no memory left for a message has to be replaced, or it would refuse every other one, too.
+    fn unreadable(&self, error: ReadError) -> ScriptError {
+        match error {
+            ReadError::Memory => self.vm.out_of_memory(),
+            error => mlua::Error::external(error).into(),
+        }
     }
 
     fn reply(&self, value: &Value) -> Result<Reply, ScriptError> {

@@ -40,7 +40,7 @@ pub struct Limits {
     pub call: CallLimits,
     /// Time to load all files of a generation.
     pub load: Duration,
-    /// Bytes of memory of the VM.
+    /// Bytes of memory of the VM, while script code runs and when a function of the host has returned.
     pub memory: usize,
     /// Bytes of JSON that are read or written at once.
     pub json: usize,
@@ -193,6 +193,15 @@ impl Vm {
             self.xpcall.call::<(bool, R)>((function, &self.on_error, args))
         };
         outcome(&self.lua, &self.budget, result)
+    }
+
+    /// The VM has not enough memory for what it is given.
+    pub(crate) fn out_of_memory(&self) -> ScriptError {
+        ScriptError::Memory {
+            limit: self.budget.memory_limit(),
+            at: None,
+            strained: self.budget.is_strained(&self.lua),
+        }
     }
 
     /// Makes of a host function that returns `true, results…` or `false, table` one that raises the table: the way to

@@ -91,6 +91,7 @@ async fn over_budget() {
         "loopsInCoroutine",
         "eats",
         "eatsInAVisit",
+        "keepsWhatTheHostMakes",
         "pushesToAChannel",
         "pushesToUids",
         "answersTooMuch",
@@ -104,6 +105,36 @@ async fn over_budget() {
         assert_eq!(client.response(id).await, answer, "{method}");
         assert_eq!(ask(&mut client, "value").await, json!({ "a": 1 }));
     }
+}
+
+/// Messages fill a VM, too. One that has no room left for the next message begins anew.
+#[tokio::test]
+async fn a_full_memory() {
+    let settings = json!({
+        "connector": {
+            "script": { "memoryMb": 16 },
+            "limits": { "messagesPerSecond": 100_000, "burst": 100_000 },
+        },
+    });
+    let (_cluster, mut client) = client(Setup::connector("").settings(&settings)).await;
+    // No metamethod is asked what a filter is.
+    assert_eq!(ask(&mut client, "filters").await["code"], 500);
+    let text = "x".repeat(50_000);
+    let (mut counts, mut refused) = (Vec::new(), 0);
+    for n in 0..600 {
+        let body = json!({ "text": format!("{n} {text}") });
+        let answer = client.request("connector.labHandler.remembers", body).await;
+        match answer["count"].as_u64() {
+            Some(count) => counts.push(count),
+            None => {
+                assert_eq!(answer["code"], 503, "{answer}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(counts.contains(&100), "{counts:?}");
+    assert!((1..=8).contains(&refused), "{refused} of 600 were refused");
+    assert_eq!(ask(&mut client, "value").await, json!({ "a": 1 }));
 }
 
 /// A notify runs the handler and is never answered, whatever it comes to.

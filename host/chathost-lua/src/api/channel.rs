@@ -1,18 +1,15 @@
 //! `app.channelService` and the channels it hands out.
 
-use super::{Class, Context, Registry, convert};
+use super::{Class, Context, Registry, convert, lists::Lists};
 use crate::{budget::Spend, memory};
 use chathost_core::{
     channel::{Channel, Member, PushOptions},
-    envelope::{PushMessage, ServerId, Uid},
+    envelope::{PushMessage, Uid},
 };
 use mlua::{
     AnyUserData, Function, Lua, LuaString, MetaMethod, Table, UserData, UserDataFields, UserDataRef, Value,
 };
-use std::{
-    cell::RefCell,
-    rc::{Rc, Weak},
-};
+use std::rc::Rc;
 
 /// A channel in a script's hands.
 #[derive(Debug)]
@@ -28,66 +25,6 @@ impl UserData for ChannelHandle {
             lua.named_registry_value::<Table>(METHODS)
         });
     }
-}
-
-/// The members of the large channel that was asked last. Whoever joins a room is told who is in it: a script that asks
-/// at each join would have every name made anew each time, and now gets a copy of what is here, with what has changed.
-struct Lists {
-    last: RefCell<Option<List>>,
-    /// Luau's `table.clone`.
-    clone: Function,
-}
-
-struct List {
-    channel: Weak<Channel>,
-    changes: (u64, u64),
-    uids: Table,
-}
-
-impl Lists {
-    /// A smaller channel's are made as fast.
-    const SMALLEST: usize = 64;
-
-    fn new(class: &Class<'_>) -> mlua::Result<Self> {
-        let library: Table = class.lua().globals().get("table")?;
-        Ok(Self {
-            last: RefCell::default(),
-            clone: library.get("clone")?,
-        })
-    }
-
-    fn of(&self, context: &Context, lua: &Lua, channel: &Rc<Channel>) -> mlua::Result<Table> {
-        if channel.user_amount() < Self::SMALLEST {
-            return made(context, lua, channel);
-        }
-        let changes = channel.changes();
-        let known = self
-            .last
-            .take()
-            .filter(|list| list.channel.as_ptr() == Rc::as_ptr(channel) && list.changes.1 == changes.1);
-        let uids = match known {
-            Some(list) => {
-                for uid in channel.members_after(list.changes.0) {
-                    list.uids.raw_push(&*uid)?;
-                }
-                list.uids
-            }
-            None => made(context, lua, channel)?,
-        };
-        let copy = self.clone.call(&uids)?;
-        self.last.replace(Some(List {
-            channel: Rc::downgrade(channel),
-            changes,
-            uids,
-        }));
-        Ok(copy)
-    }
-}
-
-fn made(context: &Context, lua: &Lua, channel: &Channel) -> mlua::Result<Table> {
-    let uids = lua.create_sequence_from(channel.members().iter().map(|uid| &**uid))?;
-    context.json()?.mark_array(&uids)?;
-    Ok(uids)
 }
 
 /// Where the VM keeps the methods of channels.
@@ -116,7 +53,10 @@ fn members(class: &Class<'_>) -> mlua::Result<()> {
             // Without a frontend nobody can be reached; Pomelo says false.
             let Some(sid) = sid else { return Ok(false) };
             let (this, uid) = (channel(&this)?, convert::uid(&uid)?);
-            Ok(context.app.channels.add(&this.0, uid, server_id(context, &sid)))
+            Ok(context
+                .app
+                .channels
+                .add(&this.0, uid, convert::server_id(context, &sid)))
         },
     )?;
     class.method(
@@ -173,24 +113,20 @@ fn values(class: &Class<'_>) -> mlua::Result<()> {
 type PushArgs = (AnyUserData, Value, Value, Value);
 
 fn push(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> {
-    let context = registry.context.clone();
+    let (context, budget) = class.captured();
     let push = registry
         .vm
         .lua()
         .create_function(move |lua, (this, a, b, c): PushArgs| {
-            let _lifted = memory::lift(lua);
-            context.spend(lua, Spend::Pushes)?;
-            let this = channel(&this)?.0.clone();
-            let (message, options) = push_args(&context, &[a, b, c])?;
-            let unreached = context
-                .app
-                .channels
-                .push_message(&context.app, &this, &message, &options);
-            names(
-                &context,
-                lua,
-                &unreached.map_err(|error| convert::misuse(&error))?,
-            )
+            memory::lifted(lua, &budget, || {
+                context.spend(lua, Spend::Pushes)?;
+                let this = channel(&this)?.0.clone();
+                let (message, options) = push_args(&context, &[a, b, c])?;
+                let channels = &context.app.channels;
+                let unreached = channels.push_message(&context.app, &this, &message, &options);
+                let unreached = unreached.map_err(|error| convert::misuse(&error))?;
+                names(&context, lua, &unreached)
+            })
         })?;
     let wait = class.waiting_function(|context, lua, (this, a, b, c): PushArgs| {
         let prepared = context
@@ -212,18 +148,19 @@ fn push(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> {
 /// `(route, msg, users, options)` or `(msg, users, options)`.
 fn push_by_uids(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> {
     type Args = (Value, Value, Value, Value, Value);
-    let context = registry.context.clone();
+    let (context, budget) = class.captured();
     let push = registry
         .vm
         .lua()
         .create_function(move |lua, (_, a, b, c, d): Args| {
-            let _lifted = memory::lift(lua);
-            context.spend(lua, Spend::Pushes)?;
-            let (message, users, mut unreached, options) = users_args(&context, &[a, b, c, d])?;
-            let channels = &context.app.channels;
-            let found = channels.push_message_by_uids(&context.app, users, &message, &options);
-            unreached.extend(found.map_err(|error| convert::misuse(&error))?);
-            names(&context, lua, &unreached)
+            memory::lifted(lua, &budget, || {
+                context.spend(lua, Spend::Pushes)?;
+                let (message, users, mut unreached, options) = users_args(&context, &[a, b, c, d])?;
+                let channels = &context.app.channels;
+                let found = channels.push_message_by_uids(&context.app, users, &message, &options);
+                unreached.extend(found.map_err(|error| convert::misuse(&error))?);
+                names(&context, lua, &unreached)
+            })
         })?;
     let wait = class.waiting_function(|context, lua, (_, a, b, c, d): Args| {
         let prepared = context
@@ -312,9 +249,10 @@ fn users_args(context: &Context, args: &[Value]) -> mlua::Result<Users> {
     let Some(Value::Table(users)) = rest.first() else {
         return Err(mlua::Error::runtime("users are a list of { uid = …, sid = … }"));
     };
-    let (members, nowhere) = convert::members(users)?;
+    let (members, nowhere) = convert::members(context, users)?;
     if !nowhere.is_empty() {
-        tracing::warn!(route = %message.route, ?nowhere, "users without a sid are not pushed to");
+        let some = nowhere.get(..8).unwrap_or(&nowhere);
+        tracing::warn!(route = %message.route, count = nowhere.len(), ?some, "users without a sid are not pushed to");
     }
     Ok((message, members, nowhere, options(rest.get(1))?))
 }
@@ -369,15 +307,8 @@ fn channel(handle: &AnyUserData) -> mlua::Result<UserDataRef<ChannelHandle>> {
 
 /// A channel's name: text, or a number that becomes its decimal text.
 fn with_name<R>(name: &Value, see: impl FnOnce(&str) -> R) -> mlua::Result<R> {
-    convert::with_uid(name, see).map_err(|_| mlua::Error::runtime("a channel's name is a string or a number"))
-}
-
-/// The id of a server of the cluster, shared with its entry, or whatever the script says.
-fn server_id(context: &Context, sid: &LuaString) -> ServerId {
-    let sid = convert::text(sid);
-    context
-        .app
-        .cluster
-        .server(&sid)
-        .map_or_else(|| sid.into(), |server| server.id.clone())
+    match name {
+        Value::String(_) | Value::Integer(_) | Value::Number(_) => convert::with_uid(name, see),
+        _ => Err(mlua::Error::runtime("a channel's name is a string or a number")),
+    }
 }

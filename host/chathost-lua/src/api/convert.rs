@@ -5,7 +5,7 @@ use crate::error::HOST_ERROR;
 use chathost_core::{
     channel::Member,
     config::ServerInfo,
-    envelope::{PushMessage, Uid},
+    envelope::{PushMessage, ServerId, Uid},
     error::CallError,
     rpc::RouteParam,
     session::Settings,
@@ -43,6 +43,9 @@ pub(super) fn mistake(error: &mlua::Error) -> CallError {
     CallError::failed(crate::error::innermost(error))
 }
 
+/// Bytes of a user's id or a channel's name. The host keeps them, and the VM's limit does not count them.
+const MAX_UID: usize = 4096;
+
 /// A user's id: text, or a number that becomes its decimal text.
 pub(super) fn uid(value: &Value) -> mlua::Result<Uid> {
     with_uid(value, |uid| uid.into())
@@ -51,6 +54,9 @@ pub(super) fn uid(value: &Value) -> mlua::Result<Uid> {
 /// The same, for whoever only looks at it.
 pub(super) fn with_uid<R>(value: &Value, see: impl FnOnce(&str) -> R) -> mlua::Result<R> {
     match value {
+        Value::String(text) if text.as_bytes().len() > MAX_UID => Err(mlua::Error::runtime(format!(
+            "a uid or a name has {MAX_UID} bytes at most"
+        ))),
         Value::String(text) => Ok(with_text(text, see)),
         Value::Integer(number) => Ok(see(&number.to_string())),
         Value::Number(number) => Ok(see(&number.to_string())),
@@ -92,6 +98,11 @@ pub(super) fn from_lua(context: &Context, value: &Value) -> mlua::Result<serde_j
     Ok(match value {
         Value::Nil => Json::Null,
         Value::Boolean(value) => Json::Bool(*value),
+        // As long as JSON may be, which `encode` checks for all else.
+        Value::String(text) if text.as_bytes().len() > context.app.settings.script.response_bytes => {
+            let limit = context.app.settings.script.response_bytes;
+            return Err(mlua::Error::runtime(format!("a text of more than {limit} bytes")));
+        }
         Value::String(text) => Json::String(text.to_string_lossy()),
         other => {
             let text = encode(context, other)?;
@@ -146,7 +157,7 @@ pub(super) fn push_message(
 }
 
 /// `{ { uid = …, sid = … }, … }`. An entry without a sid cannot be reached and is returned apart.
-pub(super) fn members(list: &Table) -> mlua::Result<(Vec<Member>, Vec<Uid>)> {
+pub(super) fn members(context: &Context, list: &Table) -> mlua::Result<(Vec<Member>, Vec<Uid>)> {
     let (mut members, mut nowhere) = (Vec::new(), Vec::new());
     for entry in list.sequence_values::<Table>() {
         let entry = entry?;
@@ -154,12 +165,20 @@ pub(super) fn members(list: &Table) -> mlua::Result<(Vec<Member>, Vec<Uid>)> {
         match entry.raw_get::<Value>("sid")? {
             Value::String(sid) => members.push(Member {
                 uid,
-                sid: with_text(&sid, |sid| sid.into()),
+                sid: server_id(context, &sid),
             }),
             _ => nowhere.push(uid),
         }
     }
     Ok((members, nowhere))
+}
+
+/// The id of a server of the cluster, shared with its entry, or whatever the script says.
+pub(super) fn server_id(context: &Context, sid: &LuaString) -> ServerId {
+    with_text(sid, |sid| match context.app.cluster.server(sid) {
+        Some(server) => server.id.clone(),
+        None => sid.into(),
+    })
 }
 
 /// A list of uids.

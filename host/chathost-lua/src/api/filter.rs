@@ -78,12 +78,12 @@ fn functions(
         Value::Function(function) => (None, Some(function.clone())),
         Value::Table(table) => {
             let before = if front {
-                table.get::<Option<Function>>("before")?
+                table.raw_get::<Option<Function>>("before")?
             } else {
                 None
             };
             let after = if behind {
-                table.get::<Option<Function>>("after")?
+                table.raw_get::<Option<Function>>("after")?
             } else {
                 None
             };

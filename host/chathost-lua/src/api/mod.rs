@@ -14,6 +14,7 @@ mod context;
 mod convert;
 mod filter;
 mod global;
+mod lists;
 mod log;
 mod rpc;
 mod session;
@@ -26,6 +27,7 @@ pub(crate) use session::{SessionHandle, heard};
 pub(crate) use timer::Repeat;
 
 use crate::{
+    budget::Budget,
     error::PRELUDE,
     memory,
     vm::{Limits, Vm},
@@ -123,16 +125,20 @@ impl Class<'_> {
         self.table.raw_set(name, value)
     }
 
+    /// What the functions keep.
+    fn captured(&self) -> (Rc<Context>, Budget) {
+        (self.registry.context.clone(), self.registry.vm.budget().clone())
+    }
+
     /// A function that returns at once. Its errors are misuse.
     pub(crate) fn method<A: FromLuaMulti, R: IntoLuaMulti>(
         &self,
         name: &str,
         function: impl Fn(&Rc<Context>, &Lua, A) -> mlua::Result<R> + 'static,
     ) -> mlua::Result<()> {
-        let context = self.registry.context.clone();
+        let (context, budget) = self.captured();
         let function = self.registry.vm.lua().create_function(move |lua, args| {
-            let _lifted = memory::lift(lua);
-            function(&context, lua, args)
+            memory::lifted(lua, &budget, || function(&context, lua, args))
         })?;
         self.field(name, function)
     }
@@ -143,10 +149,9 @@ impl Class<'_> {
         name: &str,
         function: impl Fn(&Rc<Context>, &Lua, A) -> Result<R, CallError> + 'static,
     ) -> mlua::Result<()> {
-        let context = self.registry.context.clone();
+        let (context, budget) = self.captured();
         let function = self.registry.vm.lua().create_function(move |lua, args| {
-            let _lifted = memory::lift(lua);
-            settled(lua, function(&context, lua, args))
+            memory::lifted(lua, &budget, || settled(lua, function(&context, lua, args)))
         })?;
         self.field(name, self.registry.vm.raising(function)?)
     }
@@ -176,20 +181,20 @@ impl Class<'_> {
         R: IntoLuaMulti,
         F: Future<Output = Result<R, CallError>> + 'static,
     {
-        let context = self.registry.context.clone();
+        let (context, budget) = self.captured();
         let function = self
             .registry
             .vm
             .lua()
             .create_async_function(move |lua: Lua, args: A| {
+                let budget = budget.clone();
                 let waiting = {
                     let _lifted = memory::lift(&lua);
                     function(context.clone(), lua.clone(), args)
                 };
                 async move {
                     let outcome = waiting.await;
-                    let _lifted = memory::lift(&lua);
-                    settled(&lua, outcome)
+                    memory::lifted(&lua, &budget, || settled(&lua, outcome))
                 }
             })?;
         self.registry.vm.raising(function)

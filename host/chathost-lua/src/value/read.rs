@@ -78,9 +78,7 @@ fn unlimited<T>(
     }
     let _lifted = memory::lift(lua);
     let value = mended(text, read)?;
-    if lua.used_memory() > json.budget.memory_limit() {
-        return Err(ReadError::Memory);
-    }
+    json.budget.afford(lua).map_err(|_| ReadError::Memory)?;
     Ok(value)
 }
 
@@ -235,7 +233,7 @@ impl<'de> Visitor<'de> for Seed<'_, 'de, '_> {
 }
 
 /// Makes a table with room for one field more: a client's message gets its route, and scripts add a code to answers.
-/// In a table of one, two, four or eight fields every field would move.
+/// In a table of one, two, four or eight fields every field would move. (mlua takes the hint as a capacity.)
 struct Spacious<I>(I);
 
 impl<I: Iterator> Iterator for Spacious<I> {
