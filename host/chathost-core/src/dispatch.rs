@@ -88,19 +88,23 @@ fn filter(app: &Rc<App>, generation: &Generation, mut incoming: Incoming, body: 
         session: view,
     };
     incoming.filtered = Some(request.clone());
-    let context = app.clone();
+    // Shared by the job and the refusal; exactly one of the two takes it.
+    let incoming = Rc::new(Cell::new(Some(incoming)));
+    let (filtered, context) = (incoming.clone(), app.clone());
     let job = Box::pin(async move {
-        match handlers.global_before(request).await {
-            Ok(body) => send_on(&context, incoming, body),
-            Err(reply) => incoming.answer(&context, reply),
+        let passed = handlers.global_before(request).await;
+        match (filtered.take(), passed) {
+            (Some(incoming), Ok(body)) => send_on(&context, incoming, body),
+            (Some(incoming), Err(reply)) => incoming.answer(&context, reply),
+            (None, _) => {}
         }
     });
-    if app
-        .lanes
-        .run(lane, usize::from(app.settings.limits.requests_in_flight), job)
-        .is_err()
+    let limit = usize::from(app.settings.limits.requests_in_flight);
+    if let Err(LaneFull) = app.lanes.run(lane, limit, job)
+        && let Some(incoming) = incoming.take()
     {
-        tracing::warn!("a notify was dropped: too many wait for the global filters");
+        tracing::debug!(route = %incoming.route, "too many wait for the global filters");
+        incoming.answer(app, Reply::error(429, "too many requests are in flight"));
     }
 }
 
@@ -135,7 +139,7 @@ fn forward(app: &Rc<App>, incoming: Incoming, session: Arc<Snapshot>, body: Byte
         app.calls
             .begin(app, &to, Waiter::Client(incoming), |call| forward(Some(call)));
     } else if let Err(error) = app.post.send(app, &to, forward(None)) {
-        not_sent!(error, "a notify", route = %incoming.route);
+        not_sent!(error, "a notify did not leave", route = %incoming.route);
     }
 }
 

@@ -24,19 +24,23 @@ use tokio::sync::mpsc;
 /// Envelopes that may wait for one receiver before sending fails (Pomelo's `pending` limit).
 const QUEUE_LIMIT: usize = 10_000;
 
-/// From here on new requests are refused, so that what runs can still send.
+/// From here on clients' requests from that server are refused, so that what runs can still send.
 const CROWDED: usize = QUEUE_LIMIT / 2;
+
+/// So many are handed over before the turn ends.
+const MUCH: usize = 1024;
 
 /// Batches a mailbox holds before its senders keep their queues to themselves.
 const MAILBOX_BATCHES: usize = 256;
 
-/// Logs that something did not leave. Where the queue is full there are thousands of it, and the post has said so.
+/// Logs what became of something that did not leave. Where too much waits there are thousands of it, and the post has said
+/// so.
 macro_rules! not_sent {
     ($error:expr, $what:literal, $($field:tt)*) => {
         if $error.code == $crate::error::CallError::BUSY {
-            tracing::debug!($($field)*, error = %$error, concat!($what, " did not leave"));
+            tracing::debug!($($field)*, error = %$error, $what);
         } else {
-            tracing::warn!($($field)*, error = %$error, concat!($what, " did not leave"));
+            tracing::warn!($($field)*, error = %$error, $what);
         }
     };
 }
@@ -108,7 +112,9 @@ impl Post {
     /// Whether a server takes so much less than it gets that nothing new should be begun for it.
     pub(crate) fn is_crowded(&self, to: &str) -> bool {
         let links = self.links.borrow();
-        links.get(to).is_some_and(|link| link.queue.len() >= CROWDED)
+        links
+            .get(to)
+            .is_some_and(|link| link.waiting && link.queue.len() >= CROWDED)
     }
 
     /// Queues an envelope; it leaves at the end of the turn. To oneself it arrives at once.
@@ -158,6 +164,10 @@ impl Post {
             self.dirty.borrow_mut().push(to.clone());
         }
         link.queue.push(envelope);
+        if link.queue.len() == MUCH {
+            // If its receiver has ended, the end of the turn finds out.
+            drop(link.flush(app, to));
+        }
         app.turn.mark();
         Ok(())
     }
@@ -173,30 +183,34 @@ impl Post {
 
     fn flush_link(&self, app: &Rc<App>, to: &ServerId) -> Result<(), Gone> {
         let mut links = self.links.borrow_mut();
-        let Some(link) = links.get_mut(to).filter(|link| !link.waiting) else {
-            return Ok(());
-        };
-        match link.inbox.try_send(std::mem::take(&mut link.queue)) {
-            Ok(()) => {
-                link.say_refused(to);
-                Ok(())
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(Gone),
-            Err(mpsc::error::TrySendError::Full(batch)) => {
-                link.queue = batch;
-                link.waiting = true;
-                tokio::task::spawn_local(send_when_there_is_room(
-                    app.clone(),
-                    to.clone(),
-                    link.inbox.clone(),
-                ));
-                Ok(())
-            }
-        }
+        links.get_mut(to).map_or(Ok(()), |link| link.flush(app, to))
     }
 }
 
 impl Link {
+    fn flush(&mut self, app: &Rc<App>, to: &ServerId) -> Result<(), Gone> {
+        if self.waiting || self.queue.is_empty() {
+            return Ok(());
+        }
+        match self.inbox.try_send(std::mem::take(&mut self.queue)) {
+            Ok(()) => {
+                self.say_refused(to);
+                Ok(())
+            }
+            Err(mpsc::error::TrySendError::Closed(batch)) => {
+                self.queue = batch;
+                Err(Gone)
+            }
+            Err(mpsc::error::TrySendError::Full(batch)) => {
+                self.queue = batch;
+                self.waiting = true;
+                let (to, inbox) = (to.clone(), self.inbox.clone());
+                tokio::task::spawn_local(send_when_there_is_room(app.clone(), to, inbox));
+                Ok(())
+            }
+        }
+    }
+
     /// There is room again.
     fn say_refused(&mut self, to: &ServerId) {
         let refused = std::mem::take(&mut self.refused);
@@ -211,12 +225,14 @@ struct Gone;
 
 async fn send_when_there_is_room(app: Rc<App>, to: ServerId, inbox: mpsc::Sender<Batch>) {
     let permit = inbox.reserve().await;
-    let Some(batch) = app.post.links.borrow_mut().get_mut(&to).map(|link| {
+    let batch = {
+        let mut links = app.post.links.borrow_mut();
+        // Another one, if the server ended and came back in the meantime.
+        let link = links.get_mut(&to).filter(|link| link.inbox.same_channel(&inbox));
+        let Some(link) = link else { return };
         link.waiting = false;
         link.say_refused(&to);
         std::mem::take(&mut link.queue)
-    }) else {
-        return;
     };
     match permit {
         Ok(permit) => permit.send(batch),

@@ -1,13 +1,13 @@
 //! What other servers want of this one: the receiving end of every [`Envelope`].
 //!
-//! Pomelo's `sys` remotes (`msgRemote`, `channelRemote`, `sessionRemote`) and the script's own. Called for each
-//! envelope in the order of arrival; nothing here waits.
+//! Pomelo's `sys` remotes (`msgRemote`, `channelRemote`, `sessionRemote`) and the script's own. Each envelope is seen to
+//! in the order of arrival; none waits for anything, but after much of it others get their turn.
 
 use crate::{
     app::App,
     channel::deliver,
     dispatch,
-    envelope::{Answer, Batch, CallId, Content, Envelope, ServerId},
+    envelope::{Answer, Batch, CallId, Content, Envelope, GlobalOp, ServerId},
     error::{CallError, Reply},
     post::not_sent,
 };
@@ -29,7 +29,7 @@ pub async fn run(app: Rc<App>, mut mailbox: mpsc::Receiver<Batch>) {
     let mut received = 0;
     while mailbox.recv_many(&mut batches, BATCHES).await > 0 {
         for envelope in batches.drain(..).flatten() {
-            received += work(&envelope.content);
+            received += work(&app, &envelope.content);
             receive(&app, envelope);
             if received >= TURN {
                 received = 0;
@@ -44,9 +44,15 @@ pub async fn run(app: Rc<App>, mut mailbox: mpsc::Receiver<Batch>) {
 }
 
 /// About ten microseconds each.
-fn work(content: &Content) -> usize {
+fn work(app: &App, content: &Content) -> usize {
+    let to_some = |receivers: usize| 1 + receivers / 128;
     match content {
-        Content::Push { recipients, .. } => 1 + recipients.len() / 128,
+        Content::Push { recipients, .. } => to_some(recipients.len()),
+        Content::Broadcast { .. }
+        | Content::Global {
+            op: GlobalOp::Push(_),
+            ..
+        } => to_some(app.sessions.count()),
         Content::Forward { .. } | Content::Call { .. } => 2,
         _ => 1,
     }
@@ -144,6 +150,6 @@ fn answer(
         },
     ) {
         // The caller's own timeout tells it.
-        not_sent!(error, "an answer", %to);
+        not_sent!(error, "an answer did not leave", %to);
     }
 }

@@ -185,13 +185,24 @@ impl Channel {
 
 /// Members by frontend, in the order in which each was first named.
 pub(crate) fn group(members: impl Iterator<Item = Member>) -> Groups {
+    /// More are found by their hash.
+    const FEW: usize = 8;
     let mut groups: Vec<(ServerId, Vec<Uid>)> = Vec::new();
+    let mut places: Map<ServerId, usize> = Map::default();
     for Member { uid, sid } in members {
         // Frontends are few, and an id is nearly always the very allocation that the list has.
-        let place = groups.iter().position(|(at, _)| Arc::ptr_eq(at, &sid));
-        match place.or_else(|| groups.iter().position(|(at, _)| *at == sid)) {
+        let mut few = groups.iter().take(FEW);
+        let place = few
+            .position(|(at, _)| Arc::ptr_eq(at, &sid) || *at == sid)
+            .or_else(|| places.get(&sid).copied());
+        match place {
             Some(place) => groups[place].1.push(uid),
-            None => groups.push((sid, vec![uid])),
+            None => {
+                if groups.len() >= FEW {
+                    places.insert(sid.clone(), groups.len());
+                }
+                groups.push((sid, vec![uid]));
+            }
         }
     }
     Rc::new(groups.into_iter().map(|(sid, uids)| (sid, uids.into())).collect())

@@ -213,7 +213,7 @@ fn push(
     message: &PushMessage,
     options: &PushOptions,
 ) -> Vec<Uid> {
-    let mut unreached = Vec::new();
+    let (mut unreached, mut lost) = (Vec::new(), None);
     for (sid, recipients) in groups {
         if sid == app.id() {
             unreached.extend(deliver::push(app, message, recipients, &options.exclude));
@@ -221,7 +221,7 @@ fn push(
             .post
             .send(app, sid, content(None, message, recipients, options))
         {
-            not_sent!(error, "a push", route = %message.route, frontend = %sid);
+            lost.get_or_insert((sid, error));
             unreached.extend(
                 recipients
                     .iter()
@@ -229,6 +229,9 @@ fn push(
                     .cloned(),
             );
         }
+    }
+    if let Some((sid, error)) = lost {
+        not_sent!(error, "a push did not leave", route = %message.route, frontend = %sid);
     }
     unreached
 }

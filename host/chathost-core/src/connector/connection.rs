@@ -34,7 +34,7 @@ pub enum State {
 
 /// A client's connection. Shared by its task, its session and the dirty list, all on one thread.
 ///
-/// In the order of its fields, because a delivery to a room of thousands waits for memory more than for anything else
+/// Laid out in the order of its fields, because a delivery to a room of thousands waits for memory more than for anything else
 /// that is not the kernel: what it needs comes first, and lies together.
 #[derive(Debug)]
 #[repr(C)]
@@ -52,8 +52,8 @@ pub struct Connection {
     pub(super) stream: TcpStream,
     pub(super) sid: Cell<u64>,
     peer: SocketAddr,
-    /// The socket failed, or its outbox; the task is to close it. What comes after is dropped, or the client would see a
-    /// hole in what it gets.
+    /// The socket failed, or its outbox is full; the task is to close it. Messages that come after are dropped, or the
+    /// client would see a hole in what it gets.
     pub(super) failed: Cell<Option<CloseReason>>,
     /// When it is closed unless something happens before.
     pub(super) deadline: Cell<Instant>,
@@ -210,7 +210,7 @@ impl Connection {
         }
     }
 
-    /// The socket is of no use any more. Called where no `Rc<App>` is at hand; the task closes.
+    /// The connection is of no use any more. Called where no `Rc<App>` is at hand; the task closes.
     pub(super) fn fail(&self, reason: CloseReason) {
         if self.failed.get().is_none() {
             self.failed.set(Some(reason));

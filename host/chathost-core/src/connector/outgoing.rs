@@ -5,7 +5,7 @@
 //! connection's task waits until the socket can be written again.
 
 use super::{CloseReason, Tables, connection::Connection, task, wire::Wires};
-use socket2::SockRef;
+use rustix::net::SendFlags;
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
@@ -82,9 +82,9 @@ impl Outgoing {
         let mut scratch = self.scratch.borrow_mut();
         let mut outbox = connection.outbox.borrow_mut();
         // Past tokio, which would look up its own idea of the socket for each write: two cache lines more.
-        let socket = SockRef::from(&connection.stream);
-        while let Some(written) = outbox.next(&mut scratch, GATHER, |bytes| socket.send(bytes)) {
-            match written {
+        let send = |bytes: &[u8]| rustix::net::send(&connection.stream, bytes, SendFlags::NOSIGNAL);
+        while let Some(written) = outbox.next(&mut scratch, GATHER, send) {
+            match written.map_err(io::Error::from) {
                 Ok(count) => {
                     self.written.set(self.written.get() + 1);
                     outbox.written(count);

@@ -12,6 +12,7 @@ use crate::{
     envelope::{Answer, CallId, Content, ServerId},
     error::{CallError, Reply},
     map::Map,
+    post::not_sent,
 };
 use std::{
     cell::{Cell, RefCell},
@@ -183,7 +184,7 @@ impl Waiter {
                     Ok(_) => Reply::unhandled(),
                     Err(error) => {
                         let sid = incoming.session.id;
-                        tracing::warn!(route = %incoming.route, sid, %error, "a forwarded message was not answered");
+                        not_sent!(error, "a forwarded message was not answered", route = %incoming.route, sid);
                         Reply::from_call_error(&error)
                     }
                 };

@@ -10,15 +10,22 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 /// Smaller groups are found faster than looked up here.
 const SMALLEST: usize = 4;
 
-/// Groups that are kept. One more, and all are forgotten.
-const MOST: usize = 1024;
+/// Connections of groups that are kept. More, and all are forgotten.
+const MOST: usize = 65_536;
 
 /// The connections of one group, in its order. Not its sessions: each would be one more cache line of a delivery.
 pub(crate) type Connections = Rc<[Rc<Connection>]>;
 
-/// What was found, by where the list is. Kept lists are alive, so one address is one list.
+/// What was found.
 #[derive(Debug, Default)]
-pub(super) struct Audiences(RefCell<Map<usize, (Arc<[Uid]>, Connections)>>);
+pub(super) struct Audiences(RefCell<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// By where the list is. Kept lists are alive, so one address is one list.
+    groups: Map<usize, (Arc<[Uid]>, Connections)>,
+    connections: usize,
+}
 
 impl Audiences {
     /// The connections of a group, if each of its uids has exactly one; `find` looks for it.
@@ -27,19 +34,21 @@ impl Audiences {
         uids: &Arc<[Uid]>,
         find: impl Fn(&Uid) -> Option<Rc<Connection>>,
     ) -> Option<Connections> {
-        if uids.len() < SMALLEST {
+        // A list that nobody else keeps was made for this push, and will not come again.
+        if uids.len() < SMALLEST || Arc::strong_count(uids) == 1 {
             return None;
         }
         let place = Arc::as_ptr(uids).addr();
-        if let Some((_, connections)) = self.0.borrow().get(&place) {
+        if let Some((_, connections)) = self.0.borrow().groups.get(&place) {
             return Some(connections.clone());
         }
         let connections: Connections = uids.iter().map(find).collect::<Option<Vec<_>>>()?.into();
         let mut kept = self.0.borrow_mut();
-        if kept.len() >= MOST {
-            kept.clear();
+        if kept.connections + uids.len() > MOST {
+            *kept = Kept::default();
         }
-        kept.insert(place, (uids.clone(), connections.clone()));
+        kept.connections += uids.len();
+        kept.groups.insert(place, (uids.clone(), connections.clone()));
         Some(connections)
     }
 
