@@ -102,6 +102,16 @@ pub enum Content {
     },
 }
 
+impl Content {
+    /// Nobody waits for an answer to it.
+    pub(crate) fn is_notify(&self) -> bool {
+        matches!(
+            self,
+            Self::Forward { call: None, .. } | Self::Call { call: None, .. }
+        )
+    }
+}
+
 /// A push: one route, one body, encoded once for everybody it goes to.
 #[derive(Debug, Clone)]
 pub struct PushMessage {

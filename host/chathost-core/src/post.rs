@@ -15,6 +15,7 @@ use crate::{
 };
 use std::{
     cell::RefCell,
+    collections::VecDeque,
     fmt,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
@@ -24,14 +25,14 @@ use tokio::sync::mpsc;
 /// Envelopes that may wait for one receiver before sending fails (Pomelo's `pending` limit).
 const QUEUE_LIMIT: usize = 10_000;
 
-/// From here on clients' requests from that server are refused, so that what runs can still send.
+/// From here on what that server asks for is put off, so that what runs can still send.
 const CROWDED: usize = QUEUE_LIMIT / 2;
 
 /// So many are handed over before the turn ends.
 const MUCH: usize = 1024;
 
 /// Batches a mailbox holds before its senders keep their queues to themselves.
-const MAILBOX_BATCHES: usize = 256;
+const MAILBOX_BATCHES: usize = 64;
 
 /// Logs what became of something that did not leave. Where too much waits there are thousands of it, and the post has said
 /// so.
@@ -97,6 +98,10 @@ struct Link {
     waiting: bool,
     /// Envelopes that were refused since the queue became full.
     refused: usize,
+    /// What it asked for since it does not keep up.
+    put_off: VecDeque<Content>,
+    /// How much of that wants no answer.
+    notifies: usize,
 }
 
 impl Post {
@@ -109,12 +114,34 @@ impl Post {
         }
     }
 
-    /// Whether a server takes so much less than it gets that nothing new should be begun for it.
-    pub(crate) fn is_crowded(&self, to: &str) -> bool {
-        let links = self.links.borrow();
-        links
-            .get(to)
-            .is_some_and(|link| link.waiting && link.queue.len() >= CROWDED)
+    /// Keeps what a server asks for, as long as it takes less than it gets. As many requests as it may have waiting here
+    /// at most (`rpc.maxPending`, which it sees to), and as many notifies.
+    pub(crate) fn put_off(&self, envelope: Envelope) -> Option<Envelope> {
+        let mut links = self.links.borrow_mut();
+        let Some(link) = links
+            .get_mut(&envelope.from)
+            .filter(|link| link.is_crowded() || !link.put_off.is_empty())
+        else {
+            return Some(envelope);
+        };
+        if envelope.content.is_notify() {
+            if link.notifies >= QUEUE_LIMIT {
+                link.refused += 1;
+                return None;
+            }
+            link.notifies += 1;
+        }
+        link.put_off.push_back(envelope.content);
+        None
+    }
+
+    /// The next of what was put off, unless it has to wait on.
+    pub(crate) fn next_put_off(&self, from: &ServerId) -> Option<Content> {
+        let mut links = self.links.borrow_mut();
+        let link = links.get_mut(from).filter(|link| !link.is_crowded())?;
+        let content = link.put_off.pop_front()?;
+        link.notifies -= usize::from(content.is_notify());
+        Some(content)
     }
 
     /// Queues an envelope; it leaves at the end of the turn. To oneself it arrives at once.
@@ -144,6 +171,8 @@ impl Post {
                     queue: Batch::new(),
                     waiting: false,
                     refused: 0,
+                    put_off: VecDeque::new(),
+                    notifies: 0,
                 },
             );
         }
@@ -188,6 +217,10 @@ impl Post {
 }
 
 impl Link {
+    fn is_crowded(&self) -> bool {
+        self.waiting && self.queue.len() >= CROWDED
+    }
+
     fn flush(&mut self, app: &Rc<App>, to: &ServerId) -> Result<(), Gone> {
         if self.waiting || self.queue.is_empty() {
             return Ok(());
@@ -215,7 +248,7 @@ impl Link {
     fn say_refused(&mut self, to: &ServerId) {
         let refused = std::mem::take(&mut self.refused);
         if refused > 0 {
-            tracing::warn!(%to, refused, "messages for this server were lost");
+            tracing::warn!(%to, refused, "messages for this server, or notifies from it, were lost");
         }
     }
 }
@@ -235,7 +268,92 @@ async fn send_when_there_is_room(app: Rc<App>, to: ServerId, inbox: mpsc::Sender
         std::mem::take(&mut link.queue)
     };
     match permit {
-        Ok(permit) => permit.send(batch),
+        Ok(permit) => {
+            permit.send(batch);
+            remote::resume(&app, &to).await;
+        }
         Err(_) => app.calls.gone(&app, &to),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{self, LoadOptions},
+        envelope::Answer,
+        route::Route,
+        session::Snapshot,
+        turn,
+    };
+    use serde_json::json;
+
+    fn app(transport: Arc<dyn Transport>) -> Rc<App> {
+        let dir = tempfile::tempdir().unwrap();
+        let servers_file = dir.path().join("servers.json");
+        let chat = json!({ "id": "chat-1", "host": "127.0.0.1", "port": 6050 });
+        let connector = json!({ "id": "connector-1", "host": "127.0.0.1", "port": 4050, "clientPort": 0, "frontend": true });
+        let servers = json!({ "development": { "chat": [chat], "connector": [connector] } });
+        std::fs::write(&servers_file, servers.to_string()).unwrap();
+        let cluster = config::load(&LoadOptions {
+            servers_file,
+            base: dir.path().into(),
+            env: "development".into(),
+        });
+        let cluster = Arc::new(cluster.unwrap());
+        let info = cluster.server("chat-1").unwrap().clone();
+        App::new(info, cluster, transport, Arc::default())
+    }
+
+    /// Its answers have no place to go: its requests wait, and none of them and none of the answers is lost.
+    #[test]
+    fn a_server_that_does_not_keep_up() {
+        const REQUESTS: u64 = 30_000;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build_local(Default::default())
+            .unwrap();
+        runtime.block_on(async {
+            let transport = Arc::new(Loopback::default());
+            let mut mailbox = transport.open("connector-1".into());
+            let app = app(transport);
+            let turns = tokio::task::spawn_local(turn::run(app.clone()));
+            let frontend: ServerId = "connector-1".into();
+            let session = Arc::new(Snapshot {
+                id: 1,
+                frontend_id: frontend.clone(),
+                uid: None,
+                settings: Arc::default(),
+            });
+            let ask = |call| Envelope {
+                from: frontend.clone(),
+                content: Content::Forward {
+                    call: Some(call),
+                    session: session.clone(),
+                    route: Route::parse("chat.chatHandler.nosuch").unwrap(),
+                    body: bytes::Bytes::new(),
+                },
+            };
+            // As many turns as fill the mailbox, and the rest at once.
+            for call in 0..REQUESTS {
+                remote::receive(&app, ask(call));
+                if call < 100 {
+                    app.post.flush(&app);
+                }
+            }
+            let put_off = app.post.links.borrow()[&frontend].put_off.len();
+            assert!(put_off > 20_000, "{put_off}");
+            let mut expected = 0;
+            while expected < REQUESTS {
+                for envelope in mailbox.recv().await.unwrap() {
+                    let Content::Answer { call, answer } = envelope.content else {
+                        panic!("{envelope:?}");
+                    };
+                    assert!(matches!(answer, Ok(Answer::Reply(_))), "{answer:?}");
+                    assert_eq!(call, expected);
+                    expected += 1;
+                }
+            }
+            turns.abort();
+        });
     }
 }

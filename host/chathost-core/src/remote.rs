@@ -8,7 +8,7 @@ use crate::{
     channel::deliver,
     dispatch,
     envelope::{Answer, Batch, CallId, Content, Envelope, GlobalOp, ServerId},
-    error::{CallError, Reply},
+    error::CallError,
     post::not_sent,
 };
 use bytes::Bytes;
@@ -58,20 +58,38 @@ fn work(app: &App, content: &Content) -> usize {
     }
 }
 
-/// Does what an envelope asks, and sends the answer if it wants one.
+/// Sees to an envelope, or puts it off: what makes a handler run has to wait while the server that wants it does not take
+/// what it got already.
 pub(crate) fn receive(app: &Rc<App>, envelope: Envelope) {
+    let runs = matches!(envelope.content, Content::Forward { .. } | Content::Call { .. });
+    let now = if runs {
+        app.post.put_off(envelope)
+    } else {
+        Some(envelope)
+    };
+    if let Some(envelope) = now {
+        perform(app, envelope);
+    }
+}
+
+/// What was put off, in its order, as long as the server that wants it keeps up.
+pub(crate) async fn resume(app: &Rc<App>, from: &ServerId) {
+    let mut received = 0;
+    while let Some(content) = app.post.next_put_off(from) {
+        received += work(app, &content);
+        let from = from.clone();
+        perform(app, Envelope { from, content });
+        if received >= TURN {
+            received = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Does what an envelope asks, and sends the answer if it wants one.
+fn perform(app: &Rc<App>, envelope: Envelope) {
     let Envelope { from, content } = envelope;
     match content {
-        Content::Forward {
-            call: Some(call),
-            route,
-            ..
-        } if app.post.is_crowded(&from) => {
-            // While there is room for the answer: what the handler would send has none.
-            tracing::debug!(%route, %from, "a request was refused: its frontend does not keep up");
-            let busy = Reply::error(503, "the server is busy, try again");
-            answer(app, &from, Some(call), || Ok(Answer::Reply(busy)));
-        }
         Content::Forward {
             call,
             session,
