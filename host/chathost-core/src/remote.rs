@@ -108,7 +108,9 @@ fn perform(app: &Rc<App>, envelope: Envelope) {
             recipients,
             exclude,
         } => {
-            let unreached = deliver::push(app, &message, &recipients, &exclude);
+            // A list that its sender does not keep was made for this push.
+            let again = Arc::strong_count(&recipients) > 1;
+            let unreached = deliver::push(app, &message, &recipients, &exclude, again);
             answer(app, &from, call, || Ok(Answer::Uids(unreached)));
         }
         Content::Broadcast {

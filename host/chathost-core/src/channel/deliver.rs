@@ -13,15 +13,18 @@ use std::{rc::Rc, sync::Arc};
 /// Connections that are fetched from memory at the same time: about as many as a core has such requests under way.
 const FETCHED: usize = 16;
 
-/// Delivers to users of this frontend. Returns those that have no session here.
+/// Delivers to users of this frontend. Returns those that have no session here. `again`: the list is a channel's, and the
+/// same one will come again.
 pub(crate) fn push(
     app: &Rc<App>,
     message: &PushMessage,
     recipients: &Arc<[Uid]>,
     exclude: &[Uid],
+    again: bool,
 ) -> Vec<Uid> {
     let mut encoder = PushEncoder::new(message, latest(app, message));
-    if exclude.is_empty()
+    if again
+        && exclude.is_empty()
         && let Some(connections) = app.sessions.audience(recipients)
     {
         for some in connections.chunks(FETCHED) {

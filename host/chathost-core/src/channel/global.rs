@@ -39,7 +39,8 @@ impl GlobalChannels {
             }
             GlobalOp::Members => return Answer::Uids(self.members(name)),
             GlobalOp::Push(message) => {
-                return Answer::Uids(deliver::push(app, message, &self.members(name).into(), &[]));
+                let members = self.members(name).into();
+                return Answer::Uids(deliver::push(app, message, &members, &[], false));
             }
             GlobalOp::Destroy => drop(self.0.borrow_mut().remove(name)),
         }

@@ -207,16 +207,12 @@ fn named(users: Vec<Member>) -> Result<Groups, CallError> {
     Ok(group(users.into_iter()))
 }
 
-fn push(
-    app: &Rc<App>,
-    groups: &[(ServerId, Arc<[Uid]>)],
-    message: &PushMessage,
-    options: &PushOptions,
-) -> Vec<Uid> {
+fn push(app: &Rc<App>, groups: &Groups, message: &PushMessage, options: &PushOptions) -> Vec<Uid> {
     let (mut unreached, mut lost) = (Vec::new(), None);
-    for (sid, recipients) in groups {
+    for (sid, recipients) in groups.iter() {
         if sid == app.id() {
-            unreached.extend(deliver::push(app, message, recipients, &options.exclude));
+            let again = Rc::strong_count(groups) > 1;
+            unreached.extend(deliver::push(app, message, recipients, &options.exclude, again));
         } else if let Err(error) = app
             .post
             .send(app, sid, content(None, message, recipients, options))
@@ -238,13 +234,14 @@ fn push(
 
 async fn push_acknowledged(
     app: &Rc<App>,
-    groups: &[(ServerId, Arc<[Uid]>)],
+    groups: &Groups,
     message: &PushMessage,
     options: &PushOptions,
 ) -> Vec<Uid> {
     let pushes = groups.iter().map(|(sid, recipients)| async move {
         if sid == app.id() {
-            return deliver::push(app, message, recipients, &options.exclude);
+            let again = Rc::strong_count(groups) > 1;
+            return deliver::push(app, message, recipients, &options.exclude, again);
         }
         match rpc::ask(app, sid, |call| content(Some(call), message, recipients, options)).await {
             Ok(Answer::Uids(uids)) => uids,

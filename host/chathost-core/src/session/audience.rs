@@ -34,8 +34,7 @@ impl Audiences {
         uids: &Arc<[Uid]>,
         find: impl Fn(&Uid) -> Option<Rc<Connection>>,
     ) -> Option<Connections> {
-        // A list that nobody else keeps was made for this push, and will not come again.
-        if uids.len() < SMALLEST || Arc::strong_count(uids) == 1 {
+        if uids.len() < SMALLEST {
             return None;
         }
         let place = Arc::as_ptr(uids).addr();
