@@ -37,12 +37,20 @@ struct Waiting {
     deadline: Instant,
 }
 
+/// What one other server is asked for.
+#[derive(Debug, Default)]
+struct Load {
+    waiting: usize,
+    /// Since so many waited that more were refused.
+    refused: usize,
+}
+
 /// The calls of one server that wait for an answer.
 #[derive(Debug)]
 pub struct Calls {
     last: Cell<CallId>,
     waiting: RefCell<Map<CallId, Waiting>>,
-    per_server: RefCell<Map<ServerId, usize>>,
+    per_server: RefCell<Map<ServerId, Load>>,
     timeout: Duration,
     limit: usize,
     busy: Busy,
@@ -72,8 +80,9 @@ impl Calls {
         waiter: Waiter,
         content: impl FnOnce(CallId) -> Content,
     ) {
-        let waiting_there = self.per_server.borrow().get(to).copied().unwrap_or_default();
+        let waiting_there = self.per_server.borrow().get(to).map_or(0, |load| load.waiting);
         if waiting_there >= self.limit {
+            self.refuse(to);
             let error = CallError::new(
                 CallError::BUSY,
                 format!("{waiting_there} calls wait for server {to}"),
@@ -83,7 +92,11 @@ impl Calls {
         let call = self.last.get() + 1;
         self.last.set(call);
         let deadline = Instant::now() + self.timeout;
-        *self.per_server.borrow_mut().entry(to.clone()).or_default() += 1;
+        self.per_server
+            .borrow_mut()
+            .entry(to.clone())
+            .or_default()
+            .waiting += 1;
         if self.busy.count() == 0 {
             self.begun.notify_one();
         }
@@ -98,6 +111,16 @@ impl Calls {
         );
         if let Err(error) = app.post.send(app, to, content(call)) {
             self.end(app, call, Err(error));
+        }
+    }
+
+    /// Said once, and once more when it is over: there may be thousands.
+    fn refuse(&self, to: &ServerId) {
+        if let Some(load) = self.per_server.borrow_mut().get_mut(to) {
+            if load.refused == 0 {
+                tracing::warn!(%to, waiting = load.waiting, "too many calls wait for this server: more are refused");
+            }
+            load.refused += 1;
         }
     }
 
@@ -146,8 +169,11 @@ impl Calls {
         let Some(Waiting { waiter, to, .. }) = self.waiting.borrow_mut().remove(&call) else {
             return;
         };
-        if let Some(count) = self.per_server.borrow_mut().get_mut(&to) {
-            *count -= 1;
+        if let Some(load) = self.per_server.borrow_mut().get_mut(&to) {
+            load.waiting -= 1;
+            if load.refused > 0 && load.waiting <= self.limit / 2 {
+                tracing::warn!(%to, refused = std::mem::take(&mut load.refused), "calls were refused; there is room again");
+            }
         }
         self.busy.end();
         waiter.answer(app, answer);
