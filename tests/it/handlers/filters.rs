@@ -270,3 +270,34 @@ async fn rpc() {
         "{answer}"
     );
 }
+
+/// A message that finds too many of its client in front of the global filters is answered, and takes no place for ever.
+#[tokio::test]
+async fn too_many_in_front_of_the_global_filters() {
+    let app = r#"
+        local open = false
+        app:globalBefore(function(msg)
+          if msg.open then open = true end
+          while msg.hold and not open do app:sleep(1) end
+        end)"#;
+    let cluster = Setup::connector(HANDLERS)
+        .script("app.lua", app)
+        .settings(&json!({ "connector": { "limits": { "requestsInFlight": 1 } } }))
+        .start()
+        .await;
+    let mut client = cluster.client("connector-1").await;
+    let mut other = cluster.client("connector-1").await;
+    let route = "connector.labHandler.trail";
+    // One is held and one waits behind it; neither counts as a request.
+    for _ in 0..2 {
+        client.notify(route, json!({ "hold": true })).await;
+    }
+    let refused = json!({ "code": 429, "message": "too many requests are in flight" });
+    for _ in 0..3 {
+        assert_eq!(client.request(route, json!({})).await, refused);
+    }
+    other.request(route, json!({ "open": true })).await;
+    // Its place is free as soon as the notifies are through; until then there is an answer each time.
+    while client.request(route, json!({})).await == refused {}
+    cluster.stop().await;
+}
