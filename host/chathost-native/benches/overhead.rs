@@ -124,7 +124,7 @@ fn main() {
             id: 1,
             frontend_id: "connector-1".into(),
             uid: Some("alice*room".into()),
-            settings: Arc::new(settings),
+            settings: Arc::new(settings.into()),
         };
         let body = Bytes::from(json!({ "content": "good evening, everybody", "target": "*" }).to_string());
         let route = Route::parse("chat.chatHandler.send").unwrap();

@@ -47,7 +47,9 @@ impl Client {
         stage.until(|| app.sessions.count() > known && app.outgoing.writes() > written);
         stream.set_nonblocking(true).expect("O_NONBLOCK");
         let sid = app.sessions.all().last().expect("its session").id;
-        app.sessions.bind(app, sid, "alice*room").expect("a new uid");
+        app.sessions
+            .bind(app, sid, &"alice*room".into())
+            .expect("a new uid");
         app.sessions
             .import(sid, "rid".into(), crate::stage::ROOM.into())
             .expect("its session");
@@ -96,7 +98,7 @@ impl Crowd {
             app.outgoing.writes() >= everybody
         });
         for session in app.sessions.all().iter().skip(known) {
-            let uid = format!("user{}*room", session.id);
+            let uid = format!("user{}*room", session.id).into();
             app.sessions.bind(app, session.id, &uid).expect("a new uid");
         }
         Self(process)

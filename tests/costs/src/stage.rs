@@ -12,7 +12,7 @@ use chathost_core::{
     post::Loopback,
     remote,
     route::Route,
-    session::Snapshot,
+    session::{Settings, Snapshot},
     turn,
 };
 use serde_json::{Value, json};
@@ -199,7 +199,8 @@ pub fn push() -> PushMessage {
 
 /// Alice's session as it travels.
 pub fn alice() -> Snapshot {
-    let settings = json!({ "rid": ROOM }).as_object().cloned().unwrap_or_default();
+    let mut settings = Settings::new();
+    settings.insert("rid", ROOM.into());
     Snapshot {
         id: 1,
         frontend_id: "connector-1".into(),

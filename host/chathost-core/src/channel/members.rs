@@ -77,7 +77,8 @@ impl Channel {
             groups,
             ..
         } = &mut *members;
-        let places = by_uid.entry(uid.clone()).or_default();
+        // Nearly always there is one place; a list would make room for four.
+        let places = by_uid.entry(uid.clone()).or_insert_with(|| Vec::with_capacity(1));
         if !places.iter().any(|(at, _)| *at == sid) {
             *joined += 1;
             places.push((sid.clone(), *joined));
@@ -149,7 +150,7 @@ impl Channel {
         if value.is_null() {
             values.remove(key);
         } else {
-            values.insert(key.to_owned(), value);
+            values.insert(key, value);
         }
     }
 

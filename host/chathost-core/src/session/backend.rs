@@ -75,7 +75,7 @@ impl BackendSession {
 
     /// Writes a setting of the copy; `push` makes it last.
     pub fn set(&self, key: &str, value: Value) {
-        Arc::make_mut(&mut self.settings.borrow_mut()).insert(key.to_owned(), value);
+        Arc::make_mut(&mut self.settings.borrow_mut()).insert(key, value);
     }
 
     /// Removes a setting of the copy.
@@ -161,7 +161,8 @@ pub async fn ask(
         target,
         op,
     };
-    match rpc::ask(app, frontend_id, content).await? {
+    // Boxed, because the future of every `push` and `bind` would have room for it, and on the frontend none needs it.
+    match Box::pin(rpc::ask(app, frontend_id, content)).await? {
         Answer::Sessions(sessions) => Ok(sessions),
         _ => Ok(Vec::new()),
     }

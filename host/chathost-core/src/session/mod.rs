@@ -7,21 +7,19 @@
 mod audience;
 mod backend;
 mod service;
+mod settings;
 
 pub use backend::BackendSession;
 pub use service::{Session, SessionService};
+pub use settings::Settings;
 
 use crate::envelope::{ServerId, Uid};
-use serde_json::Value;
 use std::sync::Arc;
 
 /// Pomelo's `backendSessionService`: sessions of any frontend, asked from any server.
 pub mod backend_service {
     pub use super::backend::ask;
 }
-
-/// What scripts keep in a session, by key.
-pub type Settings = serde_json::Map<String, Value>;
 
 /// A session as it travels.
 #[derive(Debug, Clone, PartialEq)]

@@ -85,6 +85,8 @@ struct Bound {
 #[derive(Debug)]
 pub struct SessionService {
     single_session: bool,
+    /// Of every session that has none.
+    no_settings: Arc<Settings>,
     last_id: Cell<u64>,
     sessions: RefCell<Map<u64, Rc<Session>>>,
     by_uid: RefCell<Map<Uid, Bound>>,
@@ -97,6 +99,7 @@ impl SessionService {
     pub fn new(single_session: bool) -> Self {
         Self {
             single_session,
+            no_settings: Arc::default(),
             last_id: Cell::new(0),
             sessions: RefCell::default(),
             by_uid: RefCell::default(),
@@ -113,7 +116,7 @@ impl SessionService {
             id,
             connection,
             uid: RefCell::default(),
-            settings: RefCell::default(),
+            settings: RefCell::new(self.no_settings.clone()),
             snapshot: RefCell::default(),
             listeners: RefCell::default(),
         });
@@ -189,10 +192,10 @@ impl SessionService {
     ///
     /// # Errors
     /// Unknown session; bound to another uid; with `singleSession`, the uid is bound elsewhere on this frontend.
-    pub fn bind(&self, app: &Rc<App>, sid: u64, uid: &str) -> Result<(), CallError> {
+    pub fn bind(&self, app: &Rc<App>, sid: u64, uid: &Uid) -> Result<(), CallError> {
         let session = self.known(sid)?;
         if let Some(bound) = session.uid() {
-            if *bound == *uid {
+            if bound == *uid {
                 return Ok(());
             }
             return Err(CallError::failed(format!(
@@ -204,7 +207,6 @@ impl SessionService {
                 "singleSession: {uid} is bound to another session already"
             )));
         }
-        let uid: Uid = uid.into();
         self.audiences.forget();
         match self.by_uid.borrow_mut().entry(uid.clone()) {
             Entry::Occupied(bound) => bound.into_mut().more.push(session.clone()),
@@ -213,7 +215,7 @@ impl SessionService {
                 more: Vec::new(),
             })),
         }
-        session.set_uid(Some(uid));
+        session.set_uid(Some(uid.clone()));
         self.fire(app, &session, Event::Bind, "");
         Ok(())
     }
@@ -238,9 +240,7 @@ impl SessionService {
     /// # Errors
     /// Unknown session.
     pub fn import(&self, sid: u64, key: String, value: Value) -> Result<(), CallError> {
-        self.known(sid)?.write(|settings| {
-            settings.insert(key, value);
-        });
+        self.known(sid)?.write(|settings| settings.insert(key, value));
         Ok(())
     }
 
@@ -249,7 +249,7 @@ impl SessionService {
     /// # Errors
     /// Unknown session.
     pub fn import_all(&self, sid: u64, values: &Settings) -> Result<(), CallError> {
-        self.known(sid)?.write(|settings| settings.extend(values.clone()));
+        self.known(sid)?.write(|settings| settings.extend(values));
         Ok(())
     }
 
@@ -289,7 +289,14 @@ impl SessionService {
     /// await must not miss it.
     pub fn on_session(&self, app: &Rc<App>, view: &Rc<BackendSession>, event: Event, listener: Listener) {
         match self.get(view.id()) {
-            Some(session) => session.listeners.borrow_mut().push((event, listener)),
+            Some(session) => {
+                let mut listeners = session.listeners.borrow_mut();
+                // Most have one, for which a list would make room for four.
+                if listeners.is_empty() {
+                    listeners.reserve_exact(1);
+                }
+                listeners.push((event, listener));
+            }
             None if event == Event::Closed => listener.call(app, view.clone(), "closed"),
             None => {}
         }

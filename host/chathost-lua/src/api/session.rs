@@ -106,8 +106,10 @@ fn settings(class: &Class<'_>) -> mlua::Result<()> {
         exported.raw_set("id", session.id)?;
         exported.raw_set("frontendId", &*session.frontend_id)?;
         exported.raw_set("uid", session.uid.as_deref())?;
-        let settings = serde_json::Value::Object((*session.settings).clone());
-        exported.raw_set("settings", convert::to_lua(context, lua, &settings)?)?;
+        exported.raw_set(
+            "settings",
+            convert::to_lua(context, lua, &session.settings.to_json())?,
+        )?;
         Ok(exported)
     })
 }

@@ -50,7 +50,7 @@ impl<'a> Args<'a> {
 
     pub(super) fn settings(&self, place: usize) -> Arg<Settings> {
         match self.value(place) {
-            Value::Object(settings) => Ok(settings),
+            Value::Object(settings) => Ok(settings.into()),
             _ => Err(self.wrong(place, "an object")),
         }
     }

@@ -148,7 +148,7 @@ fn exported(session: &BackendSession) -> Value {
         "id": session.id,
         "frontendId": &*session.frontend_id,
         "uid": session.uid.as_deref(),
-        "settings": &*session.settings,
+        "settings": session.settings.to_json(),
     })
 }
 
