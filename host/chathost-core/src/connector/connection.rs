@@ -4,6 +4,7 @@ use super::{
     CloseReason, Frame, PushEncoder, Wire,
     bucket::{Bucket, Rate},
     outbox::Outbox,
+    wake::Wake,
     wire::Framing,
 };
 use crate::{app::App, config::OutboxPolicy, error::Reply};
@@ -15,7 +16,7 @@ use std::{
     os::fd::AsRawFd,
     rc::Rc,
 };
-use tokio::{net::TcpStream, sync::Notify, time::Instant};
+use tokio::{net::TcpStream, time::Instant};
 
 /// How far a connection is (POMELO.md: INITED, WAIT_ACK, WORKING, CLOSED). Packages out of state are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +59,7 @@ pub struct Connection {
     /// When it is closed unless something happens before.
     pub(super) deadline: Cell<Instant>,
     /// Tells the task that one of the above changed.
-    pub(super) wake: Notify,
+    pub(super) wake: Wake,
     /// The client is a page in a browser.
     pub(super) browser: Cell<bool>,
     bucket: RefCell<Bucket>,
@@ -81,7 +82,7 @@ impl Connection {
             closing: Cell::new(None),
             failed: Cell::new(None),
             deadline: Cell::new(now + app.settings.limits.handshake_timeout()),
-            wake: Notify::new(),
+            wake: Wake::default(),
             browser: Cell::new(false),
             bucket: RefCell::new(Bucket::new(&app.settings.limits, now)),
             in_flight: Cell::new(0),
@@ -193,7 +194,7 @@ impl Connection {
             self.enqueue(app, Frame::kept(farewell));
         }
         self.closing.set(Some(reason));
-        self.wake.notify_one();
+        self.wake.wake();
     }
 
     /// Counts a package of the client against the rate limit.
@@ -207,7 +208,7 @@ impl Connection {
     pub(super) fn block(&self) {
         if self.blocked.get().is_none() {
             self.blocked.set(Some(Instant::now()));
-            self.wake.notify_one();
+            self.wake.wake();
         }
     }
 
@@ -215,7 +216,7 @@ impl Connection {
     pub(super) fn fail(&self, reason: CloseReason) {
         if self.failed.get().is_none() {
             self.failed.set(Some(reason));
-            self.wake.notify_one();
+            self.wake.wake();
         }
     }
 

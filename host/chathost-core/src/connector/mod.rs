@@ -14,6 +14,7 @@ mod outbox;
 mod outgoing;
 mod stream;
 mod task;
+mod wake;
 mod wire;
 
 pub use close::CloseReason;
