@@ -21,8 +21,9 @@ use tokio_tungstenite::tungstenite::{
 /// Requests for the upgrade that are longer are refused.
 const MAX_UPGRADE: usize = 8 * 1024;
 
-/// What an idle WebSocket keeps for reading. Grows with a message and shrinks with it.
-const WEBSOCKET_BUFFER: usize = 512;
+/// What an idle WebSocket keeps for reading: room for a chat message. A longer one makes room for itself, and is copied in
+/// pieces of this size.
+const WEBSOCKET_BUFFER: usize = 128;
 
 /// Answered to a plain HTTP request.
 const UPGRADE_REQUIRED: &[u8] = b"HTTP/1.1 426 Upgrade Required\r\nConnection: close\r\nUpgrade: websocket\r\n\
