@@ -242,10 +242,10 @@ mod tests {
         size_of::<F>()
     }
 
-    /// With the 96 bytes that tokio adds the task takes 384 of them; one byte more, and it takes 512.
+    /// tokio adds 96 bytes to a task and rounds up to 128: it takes 384. A few more, and it would take 512.
     #[test]
     fn a_connection_at_rest_is_small() {
         let (task, connection) = (size(run), size_of::<Connection>());
-        assert!(task <= 280 && connection <= 272, "{task}, {connection}");
+        assert!(task <= 288 && connection <= 272, "{task}, {connection}");
     }
 }
