@@ -1,15 +1,16 @@
 //! How many of something have begun and not ended, and the moment when none is left.
 //!
-//! A leaf. Lanes count jobs with it and the connector counts connections, so that a server ends when the last has.
+//! Lanes count jobs with it, generations and callers their calls, the connector its connections: a server ends when the
+//! last of them has.
 
+use crate::wake::Wake;
 use std::cell::Cell;
-use tokio::sync::Notify;
 
 /// The count. One task may wait at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Busy {
     running: Cell<usize>,
-    idle: Notify,
+    idle: Wake,
 }
 
 impl Busy {
@@ -20,7 +21,7 @@ impl Busy {
     pub(crate) fn end(&self) {
         self.running.set(self.running.get().saturating_sub(1));
         if self.running.get() == 0 {
-            self.idle.notify_one();
+            self.idle.wake();
         }
     }
 
@@ -31,7 +32,7 @@ impl Busy {
     /// Resolves when none is left.
     pub(crate) async fn drained(&self) {
         while self.running.get() > 0 {
-            self.idle.notified().await;
+            self.idle.called().await;
         }
     }
 }

@@ -29,3 +29,4 @@ pub mod rpc;
 mod server;
 pub mod session;
 pub mod turn;
+mod wake;

@@ -4,10 +4,9 @@ use super::{
     CloseReason, Frame, PushEncoder, Wire,
     bucket::{Bucket, Rate},
     outbox::Outbox,
-    wake::Wake,
     wire::Framing,
 };
-use crate::{app::App, config::OutboxPolicy, error::Reply};
+use crate::{app::App, config::OutboxPolicy, error::Reply, wake::Wake};
 use bytes::Bytes;
 use pomelo_protocol::{PackageKind, text};
 use std::{

@@ -14,7 +14,6 @@ mod outbox;
 mod outgoing;
 mod stream;
 mod task;
-mod wake;
 mod wire;
 
 pub use close::CloseReason;

@@ -1,21 +1,22 @@
-//! How others wake a connection's task. A leaf.
+//! How one task of a thread wakes another. A leaf.
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     task::{Context, Poll, Waker},
 };
 
-/// tokio's `Notify` for one task on its own thread: without the place in a list of those who wait, which each task would keep
-/// room for (a sixth of what the task of a connection takes).
+/// tokio's `Notify` for one waiting task, woken on its own thread: without the list of those who wait, in which each task
+/// would keep room for its place (a sixth of what the task of a connection takes), and without its lock.
 #[derive(Debug, Default)]
-pub(super) struct Wake {
+pub(crate) struct Wake {
     called: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Wake {
     /// Wakes the task, or lets it go on when it is about to wait.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.called.set(true);
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -23,7 +24,7 @@ impl Wake {
     }
 
     /// Ready once for all calls since it was ready the last time.
-    pub(super) fn poll(&self, context: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<()> {
         if self.called.take() {
             return Poll::Ready(());
         }
@@ -34,13 +35,17 @@ impl Wake {
             .clone_from(context.waker());
         Poll::Pending
     }
+
+    /// Resolves once for all calls since it did the last time.
+    pub(crate) async fn called(&self) {
+        poll_fn(|context| self.poll(context)).await;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::{
-        future::poll_fn,
         pin::pin,
         sync::{
             Arc,
