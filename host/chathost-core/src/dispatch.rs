@@ -13,7 +13,7 @@ use crate::{
     lane::LaneFull,
     post::not_sent,
     route::Route,
-    rpc::{RouteParam, Waiter},
+    rpc::Waiter,
     session::{BackendSession, Session, Snapshot},
 };
 use bytes::Bytes;
@@ -36,7 +36,7 @@ pub struct Incoming {
 pub fn message(app: &Rc<App>, session: &Rc<Session>, request: Option<u64>, route: Route, body: Bytes) {
     let connection = session.connection();
     // Only declared routes can be called anyway; the original answers this one with a kick, and clients may know it.
-    if route.method() == "constructor" {
+    if route.is_constructor() {
         tracing::warn!(sid = session.id, %route, "attack session");
         return connection.close(app, CloseReason::Kicked, Some("attack"));
     }
@@ -120,9 +120,8 @@ fn send_on(app: &Rc<App>, incoming: Incoming, body: Bytes) {
 }
 
 fn forward(app: &Rc<App>, incoming: Incoming, session: Arc<Snapshot>, body: Bytes) {
-    let param = RouteParam::Session(BackendSession::new(&session));
     let route = incoming.route.clone();
-    let to = match app.router.pick(app, route.server_type(), &param) {
+    let to = match app.router.pick_for(app, route.server_type(), &session) {
         Ok(to) => to,
         Err(error) => {
             tracing::warn!(%route, sid = session.id, %error, "fail to route a message");

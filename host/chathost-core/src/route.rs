@@ -15,7 +15,8 @@ pub struct Route {
 impl Route {
     /// `None` where no server type can be read: no dot, or nothing before the first one.
     pub fn parse(text: impl Into<Arc<str>> + AsRef<str>) -> Option<Self> {
-        let type_len = text.as_ref().find('.').filter(|&len| len > 0)?;
+        let first_dot = text.as_ref().bytes().position(|byte| byte == b'.');
+        let type_len = first_dot.filter(|&len| len > 0)?;
         Some(Self {
             text: text.into(),
             type_len,
@@ -32,9 +33,9 @@ impl Route {
         &self.text[..self.type_len]
     }
 
-    /// The part after the last dot.
-    pub fn method(&self) -> &str {
-        self.text.rsplit('.').next().unwrap_or_default()
+    /// Whether the part after the last dot is JavaScript's name for what makes an object.
+    pub fn is_constructor(&self) -> bool {
+        self.text.ends_with(".constructor")
     }
 }
 
@@ -57,8 +58,9 @@ mod tests {
     #[test]
     fn parts() {
         let route = Route::parse("chat.chatHandler.send").unwrap();
-        assert_eq!((route.server_type(), route.method()), ("chat", "send"));
-        assert_eq!(Route::parse("chat.send").unwrap().method(), "send");
+        assert_eq!(route.server_type(), "chat");
+        assert!(!route.is_constructor());
+        assert!(Route::parse("chat.constructor").unwrap().is_constructor());
         for shapeless in ["", "abc", ".b.c"] {
             assert!(Route::parse(shapeless).is_none(), "{shapeless}");
         }

@@ -5,8 +5,13 @@
 //! running a script for each message.
 
 use crate::{
-    app::App, config::ServerInfo, envelope::ServerId, error::CallError, hash, map::Map,
-    session::BackendSession,
+    app::App,
+    config::ServerInfo,
+    envelope::ServerId,
+    error::CallError,
+    hash,
+    map::Map,
+    session::{BackendSession, Snapshot},
 };
 use serde_json::Value;
 use std::{borrow::Cow, cell::RefCell, fmt, rc::Rc, sync::Arc};
@@ -60,42 +65,69 @@ impl Router {
     ///
     /// # Errors
     /// No such server, none that takes calls, or the rule failed.
-    pub fn pick(&self, app: &Rc<App>, server_type: &str, param: &RouteParam) -> Result<ServerId, CallError> {
-        let policy = self.policies.borrow().get(server_type).cloned();
-        let servers = callable(app, server_type);
-        let none = || CallError::no_target(format!("can not find server info for type:{server_type}"));
-        let key: Cow<'_, str> = match (&policy, param) {
-            (Some(Policy::Function(function)), _) => {
-                let id = function(param)?;
-                // A frontend without a port takes no calls, whoever names it.
-                let known = callable(app, server_type).any(|server| server.id == id);
-                return if known {
-                    Ok(id)
-                } else {
-                    Err(CallError::no_target(format!(
-                        "app:route(\"{server_type}\") chose {id}, which is no {server_type} server that takes calls"
-                    )))
-                };
+    pub fn pick(&self, app: &App, server_type: &str, param: &RouteParam) -> Result<ServerId, CallError> {
+        match (self.policy(server_type), param) {
+            (Some(Policy::Function(function)), _) => named(app, server_type, function(param)?),
+            (policy, RouteParam::Session(session)) => {
+                by_session(app, server_type, policy.as_ref(), &session.export())
             }
-            (Some(Policy::Setting(key)), RouteParam::Session(session)) => session
-                .with(key, |value| value.map(text))
-                .ok_or_else(|| {
-                    CallError::no_target(format!(
-                        "the session has no setting {key} to choose a {server_type} server by"
-                    ))
-                })?
-                .into(),
-            (None, RouteParam::Session(session)) => session
-                .uid()
-                .map(|uid| uid.to_string())
-                .unwrap_or_default()
-                .into(),
-            (_, RouteParam::Value(value)) => text(value).into(),
-        };
-        let servers: Vec<&Arc<ServerInfo>> = servers.collect();
-        let place = hash::place(&key, servers.len()).ok_or_else(none)?;
-        Ok(servers[place].id.clone())
+            (_, RouteParam::Value(value)) => by_key(app, server_type, &text(value)),
+        }
     }
+
+    /// The same for a client's message: only a function needs the session as handlers see it.
+    pub(crate) fn pick_for(
+        &self,
+        app: &App,
+        server_type: &str,
+        session: &Snapshot,
+    ) -> Result<ServerId, CallError> {
+        match self.policy(server_type) {
+            Some(Policy::Function(function)) => {
+                let param = RouteParam::Session(BackendSession::new(session));
+                named(app, server_type, function(&param)?)
+            }
+            policy => by_session(app, server_type, policy.as_ref(), session),
+        }
+    }
+
+    fn policy(&self, server_type: &str) -> Option<Policy> {
+        self.policies.borrow().get(server_type).cloned()
+    }
+}
+
+/// A frontend without a port takes no calls, whoever names it.
+fn named(app: &App, server_type: &str, id: ServerId) -> Result<ServerId, CallError> {
+    if callable(app, server_type).any(|server| server.id == id) {
+        return Ok(id);
+    }
+    Err(CallError::no_target(format!(
+        "app:route(\"{server_type}\") chose {id}, which is no {server_type} server that takes calls"
+    )))
+}
+
+fn by_session(
+    app: &App,
+    server_type: &str,
+    policy: Option<&Policy>,
+    session: &Snapshot,
+) -> Result<ServerId, CallError> {
+    let Some(Policy::Setting(key)) = policy else {
+        return by_key(app, server_type, session.uid.as_deref().unwrap_or_default());
+    };
+    let Some(value) = session.settings.get(key) else {
+        return Err(CallError::no_target(format!(
+            "the session has no setting {key} to choose a {server_type} server by"
+        )));
+    };
+    by_key(app, server_type, &text(value))
+}
+
+fn by_key(app: &App, server_type: &str, key: &str) -> Result<ServerId, CallError> {
+    hash::place(key, callable(app, server_type).count())
+        .and_then(|place| callable(app, server_type).nth(place))
+        .map(|server| server.id.clone())
+        .ok_or_else(|| CallError::no_target(format!("can not find server info for type:{server_type}")))
 }
 
 /// The servers of a type that take calls: those with a port.
@@ -106,11 +138,11 @@ pub(crate) fn callable<'a>(app: &'a App, server_type: &'a str) -> impl Iterator<
 }
 
 /// A value as JavaScript would turn it into text.
-fn text(value: &Value) -> String {
+fn text(value: &Value) -> Cow<'_, str> {
     match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
+        Value::String(text) => text.into(),
+        Value::Null => "".into(),
+        other => other.to_string().into(),
     }
 }
 
