@@ -13,14 +13,16 @@ use crate::{
     error::{CallError, Reply},
     map::Map,
     post::not_sent,
+    wake::Wake,
 };
 use std::{
     cell::{Cell, RefCell},
+    collections::hash_map::Entry,
     fmt,
     rc::Rc,
     time::Duration,
 };
-use tokio::{sync::Notify, sync::oneshot, time::Instant};
+use tokio::{sync::oneshot, time::Instant};
 
 /// Who gets the answer.
 pub enum Waiter {
@@ -33,16 +35,18 @@ pub enum Waiter {
 #[derive(Debug)]
 struct Waiting {
     waiter: Waiter,
-    to: ServerId,
+    asked: Rc<Asked>,
     deadline: Instant,
 }
 
-/// What one other server is asked for.
-#[derive(Debug, Default)]
-struct Load {
-    waiting: usize,
+/// A server that was asked for something.
+#[derive(Debug)]
+struct Asked {
+    id: ServerId,
+    /// Calls that wait for it.
+    waiting: Cell<usize>,
     /// Since so many waited that more were refused.
-    refused: usize,
+    refused: Cell<usize>,
 }
 
 /// The calls of one server that wait for an answer.
@@ -50,12 +54,12 @@ struct Load {
 pub struct Calls {
     last: Cell<CallId>,
     waiting: RefCell<Map<CallId, Waiting>>,
-    per_server: RefCell<Map<ServerId, Load>>,
+    servers: RefCell<Map<ServerId, Rc<Asked>>>,
     timeout: Duration,
     limit: usize,
     busy: Busy,
     /// Something waits again.
-    begun: Notify,
+    begun: Wake,
 }
 
 impl Calls {
@@ -64,11 +68,11 @@ impl Calls {
         Self {
             last: Cell::new(0),
             waiting: RefCell::default(),
-            per_server: RefCell::default(),
+            servers: RefCell::default(),
             timeout: settings.timeout(),
             limit: settings.max_pending,
             busy: Busy::default(),
-            begun: Notify::new(),
+            begun: Wake::default(),
         }
     }
 
@@ -80,66 +84,59 @@ impl Calls {
         waiter: Waiter,
         content: impl FnOnce(CallId) -> Content,
     ) {
-        let waiting_there = self.per_server.borrow().get(to).map_or(0, |load| load.waiting);
+        let asked = self.asked(to);
+        let waiting_there = asked.waiting.get();
         if waiting_there >= self.limit {
-            self.refuse(to);
+            asked.refuse();
             let error = CallError::new(
                 CallError::BUSY,
                 format!("{waiting_there} calls wait for server {to}"),
             );
             return waiter.answer(app, Err(error));
         }
+        asked.waiting.set(waiting_there + 1);
         let call = self.last.get() + 1;
         self.last.set(call);
-        let deadline = Instant::now() + self.timeout;
-        self.per_server
-            .borrow_mut()
-            .entry(to.clone())
-            .or_default()
-            .waiting += 1;
         if self.busy.count() == 0 {
-            self.begun.notify_one();
+            self.begun.wake();
         }
         self.busy.begin();
         self.waiting.borrow_mut().insert(
             call,
             Waiting {
                 waiter,
-                to: to.clone(),
-                deadline,
+                asked,
+                deadline: Instant::now() + self.timeout,
             },
         );
         if let Err(error) = app.post.send(app, to, content(call)) {
-            self.end(app, call, Err(error));
+            self.end(app, call, |_| true, Err(error));
         }
     }
 
-    /// Said once, and once more when it is over: there may be thousands.
-    fn refuse(&self, to: &ServerId) {
-        if let Some(load) = self.per_server.borrow_mut().get_mut(to) {
-            if load.refused == 0 {
-                tracing::warn!(%to, waiting = load.waiting, "too many calls wait for this server: more are refused");
-            }
-            load.refused += 1;
+    fn asked(&self, to: &ServerId) -> Rc<Asked> {
+        let mut servers = self.servers.borrow_mut();
+        if let Some(asked) = servers.get(to) {
+            return asked.clone();
         }
+        let asked = Rc::new(Asked {
+            id: to.clone(),
+            waiting: Cell::new(0),
+            refused: Cell::new(0),
+        });
+        servers.insert(to.clone(), asked.clone());
+        asked
     }
 
     /// An answer came in. One that nobody waits for any more, or that somebody else sends, goes nowhere.
     pub fn answered(&self, app: &Rc<App>, from: &ServerId, call: CallId, answer: Result<Answer, CallError>) {
-        let expected = self
-            .waiting
-            .borrow()
-            .get(&call)
-            .is_some_and(|waiting| waiting.to == *from);
-        if expected {
-            self.end(app, call, answer);
-        }
+        self.end(app, call, |waiting| waiting.asked.id == *from, answer);
     }
 
     /// A server has ended: whoever waits for it hears so now.
     pub fn gone(&self, app: &Rc<App>, server: &ServerId) {
         let error = CallError::no_target(format!("server {server} is not running"));
-        self.end_where(app, &error, |waiting| waiting.to == *server);
+        self.end_where(app, &error, |waiting| waiting.asked.id == *server);
     }
 
     /// Calls that wait now.
@@ -161,22 +158,43 @@ impl Calls {
             .map(|(call, _)| *call)
             .collect();
         for call in ended {
-            self.end(app, call, Err(error.clone()));
+            self.end(app, call, |_| true, Err(error.clone()));
         }
     }
 
-    fn end(&self, app: &Rc<App>, call: CallId, answer: Result<Answer, CallError>) {
-        let Some(Waiting { waiter, to, .. }) = self.waiting.borrow_mut().remove(&call) else {
-            return;
+    fn end(
+        &self,
+        app: &Rc<App>,
+        call: CallId,
+        ends: impl FnOnce(&Waiting) -> bool,
+        answer: Result<Answer, CallError>,
+    ) {
+        let ended = match self.waiting.borrow_mut().entry(call) {
+            Entry::Occupied(waiting) if ends(waiting.get()) => waiting.remove(),
+            _ => return,
         };
-        if let Some(load) = self.per_server.borrow_mut().get_mut(&to) {
-            load.waiting -= 1;
-            if load.refused > 0 && load.waiting <= self.limit / 2 {
-                tracing::warn!(%to, refused = std::mem::take(&mut load.refused), "calls were refused; there is room again");
-            }
-        }
+        ended.asked.end(self.limit);
         self.busy.end();
-        waiter.answer(app, answer);
+        ended.waiter.answer(app, answer);
+    }
+}
+
+impl Asked {
+    /// Said once, and once more when it is over: there may be thousands.
+    fn refuse(&self) {
+        let refused = self.refused.get();
+        if refused == 0 {
+            tracing::warn!(to = %self.id, waiting = self.waiting.get(), "too many calls wait for this server: more are refused");
+        }
+        self.refused.set(refused + 1);
+    }
+
+    fn end(&self, limit: usize) {
+        let waiting = self.waiting.get() - 1;
+        self.waiting.set(waiting);
+        if self.refused.get() > 0 && waiting <= limit / 2 {
+            tracing::warn!(to = %self.id, refused = self.refused.take(), "calls were refused; there is room again");
+        }
     }
 }
 
@@ -187,7 +205,7 @@ pub(crate) async fn expire(app: Rc<App>) {
     let step = (calls.timeout / 8).clamp(Duration::from_millis(5), Duration::from_secs(1));
     loop {
         if calls.count() == 0 {
-            calls.begun.notified().await;
+            calls.begun.called().await;
         }
         tokio::time::sleep(step).await;
         let now = Instant::now();
