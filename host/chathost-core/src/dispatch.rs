@@ -10,14 +10,13 @@ use crate::{
     envelope::Content,
     error::Reply,
     handler::{Generation, GlobalRequest, MethodId, Request},
-    lane::LaneFull,
     post::not_sent,
     route::Route,
     rpc::Waiter,
     session::{BackendSession, Session, Snapshot},
 };
 use bytes::Bytes;
-use std::{cell::Cell, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
 /// A message of a client that waits for its answer.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ pub struct Incoming {
     /// What it wants.
     pub route: Route,
     /// What the global filters behind the answer will see, if there are any.
-    pub filtered: Option<GlobalRequest>,
+    pub filtered: Option<Box<GlobalRequest>>,
 }
 
 /// Sees to a message of a client. `body` is JSON, or what the client sent instead.
@@ -77,7 +76,6 @@ pub fn message(app: &Rc<App>, session: &Rc<Session>, request: Option<u64>, route
 
 /// Global filters first. They may wait; the session's messages keep their order all the same.
 fn filter(app: &Rc<App>, generation: &Generation, mut incoming: Incoming, body: Bytes) {
-    let handlers = generation.handlers().clone();
     let view = BackendSession::new(&incoming.session.snapshot(app.id()));
     // A lane of its own: the session's requests for this server queue behind it, in theirs.
     let mut lane = view.lane();
@@ -87,25 +85,19 @@ fn filter(app: &Rc<App>, generation: &Generation, mut incoming: Incoming, body: 
         body,
         session: view,
     };
-    incoming.filtered = Some(request.clone());
-    // Shared by the job and the refusal; exactly one of the two takes it.
-    let incoming = Rc::new(Cell::new(Some(incoming)));
-    let (filtered, context) = (incoming.clone(), app.clone());
-    let job = Box::pin(async move {
-        let passed = handlers.global_before(request).await;
-        match (filtered.take(), passed) {
-            (Some(incoming), Ok(body)) => send_on(&context, incoming, body),
-            (Some(incoming), Err(reply)) => incoming.answer(&context, reply),
-            (None, _) => {}
-        }
-    });
+    incoming.filtered = Some(Box::new(request.clone()));
     let limit = usize::from(app.settings.limits.requests_in_flight);
-    if let Err(LaneFull) = app.lanes.run(lane, limit, job)
-        && let Some(incoming) = incoming.take()
-    {
+    let Some(place) = app.lanes.place(lane, limit) else {
         tracing::debug!(route = %incoming.route, "too many wait for the global filters");
-        incoming.answer(app, Reply::error(429, "too many requests are in flight"));
-    }
+        return incoming.answer(app, Reply::error(429, "too many requests are in flight"));
+    };
+    let (handlers, context) = (generation.handlers().clone(), app.clone());
+    place.run_job(Box::pin(async move {
+        match handlers.global_before(request).await {
+            Ok(body) => send_on(&context, incoming, body),
+            Err(reply) => incoming.answer(&context, reply),
+        }
+    }));
 }
 
 fn send_on(app: &Rc<App>, incoming: Incoming, body: Bytes) {
@@ -158,54 +150,62 @@ pub(crate) fn execute(
             .gate
             .wait(move || execute(&context, &session, route, body, notify, answer));
     }
-    let Some((generation, method)) = find(app, &route) else {
+    let Some(found) = Found::find(app, &route) else {
         tracing::warn!(%route, sid = session.id, frontend = %session.frontend_id, "fail to find handler for a route");
         return answer(Reply::unhandled());
     };
-    let concurrent = generation
-        .handlers()
-        .manifest()
-        .method(method)
-        .is_some_and(|method| method.concurrent);
     let session = BackendSession::new(session);
-    let lane = session.lane();
-    // Shared by the job and the refusal; exactly one of the two takes it.
-    let answer = Rc::new(Cell::new(Some(answer)));
-    let (answered, context) = (answer.clone(), app.clone());
-    let job = Box::pin(async move {
-        let reply = match find(&context, &route) {
-            Some((generation, method)) => {
-                generation
-                    .handle(Request {
-                        method,
-                        route,
-                        body,
-                        session,
-                        notify,
-                    })
-                    .await
-            }
-            None => Reply::unhandled(),
+    let limit = usize::from(app.settings.limits.requests_in_flight);
+    let place = if found.is_concurrent() {
+        Some(app.lanes.beside())
+    } else {
+        app.lanes.place(session.lane(), limit)
+    };
+    let Some(place) = place else {
+        return answer(Reply::error(429, "too many requests are in flight"));
+    };
+    let context = app.clone();
+    place.run(move || {
+        let Some(Found { generation, method }) = found.as_of_now(&context, &route) else {
+            answer(Reply::unhandled());
+            return None;
         };
-        if let Some(answer) = answered.take() {
-            answer(reply);
-        }
+        let request = Request {
+            method,
+            route,
+            body,
+            session,
+            notify,
+        };
+        generation.handle(request, answer)
     });
-    if concurrent {
-        app.lanes.run_now(job);
-    } else if let Err(LaneFull) =
-        app.lanes
-            .run(lane, usize::from(app.settings.limits.requests_in_flight), job)
-        && let Some(answer) = answer.take()
-    {
-        answer(Reply::error(429, "too many requests are in flight"));
-    }
 }
 
-fn find(app: &App, route: &Route) -> Option<(Rc<Generation>, MethodId)> {
-    let generation = app.serving.current()?;
-    let method = generation.handlers().manifest().handler(route.as_str())?;
-    Some((generation, method))
+/// What answers a route.
+struct Found {
+    generation: Rc<Generation>,
+    method: MethodId,
+}
+
+impl Found {
+    fn find(app: &App, route: &Route) -> Option<Self> {
+        let generation = app.serving.current()?;
+        let method = generation.handlers().manifest().handler(route.as_str())?;
+        Some(Self { generation, method })
+    }
+
+    /// The same, unless the handlers were replaced since.
+    fn as_of_now(self, app: &App, route: &Route) -> Option<Self> {
+        if app.serving.is_current(&self.generation) {
+            return Some(self);
+        }
+        Self::find(app, route)
+    }
+
+    fn is_concurrent(&self) -> bool {
+        let method = self.generation.handlers().manifest().method(self.method);
+        method.is_some_and(|method| method.concurrent)
+    }
 }
 
 impl Incoming {
@@ -220,7 +220,7 @@ impl Incoming {
         connection.respond(app, self.request, self.route.as_str(), &reply);
         if let (Some(request), Some(generation)) = (self.filtered, app.serving.current()) {
             app.lanes
-                .run_now(generation.handlers().global_after(request, reply));
+                .run_now(generation.handlers().global_after(*request, reply));
         }
     }
 }

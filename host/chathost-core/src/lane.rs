@@ -5,17 +5,21 @@
 //! may opt out ([`Lanes::run_now`]). What runs is counted, so that a server can end when the last one has.
 
 use crate::{busy::Busy, envelope::ServerId, map::Map};
-use futures_util::{future::LocalBoxFuture, task::noop_waker_ref};
+use futures_util::future::LocalBoxFuture;
 use std::{
     cell::RefCell,
     collections::VecDeque,
     fmt,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 /// Something to run to its end.
 pub type Job = LocalBoxFuture<'static, ()>;
+
+/// Begins something. Most handlers end without waiting, and need neither a task nor a future of their own: a [`Job`] is
+/// what is left of the others.
+type Begin = Box<dyn FnOnce() -> Option<Job>>;
 
 /// A session, seen from any server: the frontend it lives on and its id there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -26,44 +30,43 @@ pub struct LaneKey {
     pub sid: u64,
 }
 
-/// The lanes of one server, one for each session that has a request running.
+/// The lanes of one server.
 #[derive(Default)]
 pub struct Lanes {
-    waiting: RefCell<Map<LaneKey, VecDeque<Job>>>,
+    /// What waits, for each session of which something waits or runs on in a task.
+    waiting: RefCell<Map<LaneKey, VecDeque<Begin>>>,
     busy: Busy,
 }
 
-/// The lane is as long as it may get; the job was not taken.
-#[derive(Debug, PartialEq, Eq)]
-pub struct LaneFull;
+/// Where something may run.
+pub(crate) struct Place {
+    lanes: Rc<Lanes>,
+    /// `None`: beside all others.
+    lane: Option<LaneKey>,
+}
 
 impl Lanes {
-    /// Runs a job after those of its session that came before.
-    ///
-    /// # Errors
-    /// When `limit` jobs of the session wait already.
-    pub fn run(self: &Rc<Self>, key: LaneKey, limit: usize, job: Job) -> Result<(), LaneFull> {
-        if let Some(lane) = self.waiting.borrow_mut().get_mut(&key) {
-            if lane.len() >= limit {
-                return Err(LaneFull);
-            }
-            lane.push_back(job);
-            return Ok(());
+    /// The end of a session's lane; `None` when `limit` wait there already.
+    pub(crate) fn place(self: &Rc<Self>, lane: LaneKey, limit: usize) -> Option<Place> {
+        let waiting = self.waiting.borrow();
+        let has_room = waiting.get(&lane).is_none_or(|waiting| waiting.len() < limit);
+        has_room.then(|| Place {
+            lanes: self.clone(),
+            lane: Some(lane),
+        })
+    }
+
+    /// A place beside all lanes.
+    pub(crate) fn beside(self: &Rc<Self>) -> Place {
+        Place {
+            lanes: self.clone(),
+            lane: None,
         }
-        self.waiting.borrow_mut().insert(key.clone(), VecDeque::new());
-        self.drive(key, job);
-        Ok(())
     }
 
     /// Runs a job beside all others.
     pub fn run_now(self: &Rc<Self>, job: Job) {
-        let lanes = self.clone();
-        if let Some(rest) = self.start(job) {
-            tokio::task::spawn_local(async move {
-                rest.await;
-                lanes.busy.end();
-            });
-        }
+        self.beside().run_job(job);
     }
 
     /// Jobs that have begun and not ended.
@@ -76,44 +79,71 @@ impl Lanes {
         self.busy.drained().await;
     }
 
-    fn drive(self: &Rc<Self>, key: LaneKey, mut job: Job) {
-        loop {
-            if let Some(rest) = self.start(job) {
-                let lanes = self.clone();
-                tokio::task::spawn_local(async move {
-                    rest.await;
-                    lanes.busy.end();
-                    if let Some(next) = lanes.next(&key) {
-                        lanes.drive(key, next);
-                    }
-                });
-                return;
+    /// What waits in a lane runs, one after the other.
+    fn go_on(self: &Rc<Self>, lane: LaneKey) {
+        while let Some(next) = self.next(&lane) {
+            if let Some(rest) = self.begin(next) {
+                return self.finish(rest, Some(lane));
             }
-            let Some(next) = self.next(&key) else { return };
-            job = next;
         }
     }
 
-    /// Polls a job once, in place: most handlers end without waiting, and need no task. Returns what is left.
-    fn start(&self, mut job: Job) -> Option<Job> {
+    fn begin(&self, begin: impl FnOnce() -> Option<Job>) -> Option<Job> {
         self.busy.begin();
-        // Whoever polls again, in a task, brings the waker that counts.
-        match job.as_mut().poll(&mut Context::from_waker(noop_waker_ref())) {
-            Poll::Ready(()) => {
-                self.busy.end();
-                None
-            }
-            Poll::Pending => Some(job),
+        let rest = begin();
+        if rest.is_none() {
+            self.busy.end();
         }
+        rest
     }
 
-    fn next(&self, key: &LaneKey) -> Option<Job> {
+    fn finish(self: &Rc<Self>, rest: Job, lane: Option<LaneKey>) {
+        let lanes = self.clone();
+        tokio::task::spawn_local(async move {
+            rest.await;
+            lanes.busy.end();
+            if let Some(lane) = lane {
+                lanes.go_on(lane);
+            }
+        });
+    }
+
+    fn next(&self, lane: &LaneKey) -> Option<Begin> {
         let mut waiting = self.waiting.borrow_mut();
-        let next = waiting.get_mut(key)?.pop_front();
+        let next = waiting.get_mut(lane)?.pop_front();
         if next.is_none() {
-            waiting.remove(key);
+            waiting.remove(lane);
         }
         next
+    }
+}
+
+impl Place {
+    /// Begins when what came before in its lane has ended.
+    pub(crate) fn run(self, begin: impl FnOnce() -> Option<Job> + 'static) {
+        let Self { lanes, lane } = self;
+        if let Some(lane) = &lane
+            && let Some(waiting) = lanes.waiting.borrow_mut().get_mut(lane)
+        {
+            return waiting.push_back(Box::new(begin));
+        }
+        let Some(rest) = lanes.begin(begin) else { return };
+        // Not before: what begins cannot meet another message of its session, those come from a socket or a mailbox.
+        if let Some(lane) = &lane {
+            lanes.waiting.borrow_mut().insert(lane.clone(), VecDeque::new());
+        }
+        lanes.finish(rest, lane);
+    }
+
+    /// The same for what may wait from its beginning on.
+    pub(crate) fn run_job(self, mut job: Job) {
+        // Whoever polls again, in a task, brings the waker that counts.
+        self.run(
+            || match job.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(()) => None,
+                Poll::Pending => Some(job),
+            },
+        );
     }
 }
 
@@ -155,11 +185,15 @@ mod tests {
                     log.borrow_mut().push(what);
                 })
             };
-            lanes.run(key(1), 2, write("first", Some(gate))).unwrap();
-            lanes.run(key(1), 2, write("second", None)).unwrap();
-            lanes.run(key(1), 2, write("third", None)).unwrap();
-            assert_eq!(lanes.run(key(1), 2, write("too many", None)), Err(LaneFull));
-            lanes.run(key(2), 2, write("another session", None)).unwrap();
+            let run = |sid, job| -> Option<()> {
+                lanes.place(key(sid), 2)?.run_job(job);
+                Some(())
+            };
+            run(1, write("first", Some(gate))).unwrap();
+            run(1, write("second", None)).unwrap();
+            run(1, write("third", None)).unwrap();
+            assert_eq!(run(1, write("too many", None)), None);
+            run(2, write("another session", None)).unwrap();
             lanes.run_now(write("a route that opted out", None));
             open.send(()).unwrap();
             while log.borrow().len() < 5 {

@@ -148,10 +148,11 @@ fn invoke(app: &Rc<App>, from: ServerId, call: Option<CallId>, method: Arc<str>,
         return answer(app, &from, call, || Err(error));
     };
     let context = app.clone();
-    app.lanes.run_now(Box::pin(async move {
-        let results = generation.invoke(method, args).await;
-        answer(&context, &from, call, || results.map(Answer::Results));
-    }));
+    app.lanes.beside().run(move || {
+        generation.invoke(method, args, move |results| {
+            answer(&context, &from, call, || results.map(Answer::Results));
+        })
+    });
 }
 
 fn answer(

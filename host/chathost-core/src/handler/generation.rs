@@ -5,18 +5,20 @@
 
 use super::{Handlers, MethodId, Request};
 use crate::{
+    busy::Busy,
     error::{CallError, Reply},
+    lane::Job,
     pulse::Pulse,
 };
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use std::{
     cell::{Cell, RefCell},
-    future::{Future, poll_fn},
+    future::poll_fn,
     pin::pin,
     rc::{Rc, Weak},
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 use tokio::sync::Notify;
@@ -27,10 +29,11 @@ pub struct Generation {
     label: Arc<str>,
     handlers: Rc<dyn Handlers>,
     pulse: Arc<Pulse>,
-    running: Cell<usize>,
+    running: Busy,
     stats: Box<[Stats]>,
     ended: Cell<bool>,
-    changed: Notify,
+    /// Tells those who wait on it that it has ended.
+    end: Notify,
 }
 
 /// How a method does, since its generation began.
@@ -59,10 +62,10 @@ impl Generation {
             label,
             handlers,
             pulse,
-            running: Cell::new(0),
+            running: Busy::default(),
             stats,
             ended: Cell::new(false),
-            changed: Notify::new(),
+            end: Notify::new(),
         })
     }
 
@@ -78,7 +81,7 @@ impl Generation {
 
     /// Calls that have begun and not ended.
     pub fn running(&self) -> usize {
-        self.running.get()
+        self.running.count()
     }
 
     /// How a method did so far.
@@ -86,85 +89,44 @@ impl Generation {
         self.stats.get(method).map(Cell::get).unwrap_or_default()
     }
 
-    /// Answers a client's message.
-    pub(crate) async fn handle(self: Rc<Self>, request: Request) -> Reply {
+    /// Answers a client's message. Returns what is left to do if that has to wait.
+    pub(crate) fn handle(
+        self: Rc<Self>,
+        request: Request,
+        answer: impl FnOnce(Reply) + 'static,
+    ) -> Option<Job> {
         let method = request.method;
         let call = self.handlers.handle(request);
-        let reply = self.run(method, call, |reply| reply.failed).await;
-        reply.unwrap_or_else(|| {
-            Reply::error(503, "the handler was replaced while it ran, and its time was up")
-        })
+        let ended = || Reply::error(503, "the handler was replaced while it ran, and its time was up");
+        Running::begin(self, method, call).run(
+            |reply| reply.failed,
+            move |reply| answer(reply.unwrap_or_else(ended)),
+        )
     }
 
-    /// Answers another server.
-    pub(crate) async fn invoke(self: Rc<Self>, method: MethodId, args: Bytes) -> Result<Bytes, CallError> {
+    /// Answers another server. Returns what is left to do if that has to wait.
+    pub(crate) fn invoke(
+        self: Rc<Self>,
+        method: MethodId,
+        args: Bytes,
+        answer: impl FnOnce(Result<Bytes, CallError>) + 'static,
+    ) -> Option<Job> {
         let call = self.handlers.invoke(method, args);
-        let results = self.run(method, call, Result::is_err).await;
         let ended = || {
-            CallError::new(
+            Err(CallError::new(
                 CallError::BUSY,
                 "the remote was replaced while it ran, and its time was up",
-            )
+            ))
         };
-        results.unwrap_or_else(|| Err(ended()))
-    }
-
-    /// `None` if the generation was ended before.
-    async fn run<T>(
-        &self,
-        method: MethodId,
-        mut call: LocalBoxFuture<'static, T>,
-        failed: impl Fn(&T) -> bool,
-    ) -> Option<T> {
-        let began = Instant::now();
-        let _running = Running::begin(self);
-        let mut ended = pin!(self.changed.notified());
-        let mut polled_at = Some(began);
-        let outcome = poll_fn(|context| {
-            let outer = self.pulse.begin(method, polled_at.take());
-            let polled = call.as_mut().poll(context);
-            self.pulse.end(outer);
-            match polled {
-                Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-                Poll::Pending => loop {
-                    if self.ended.get() {
-                        return Poll::Ready(None);
-                    }
-                    if ended.as_mut().poll(context).is_pending() {
-                        return Poll::Pending;
-                    }
-                    ended.set(self.changed.notified());
-                },
-            }
+        Running::begin(self, method, call).run(Result::is_err, move |results| {
+            answer(results.unwrap_or_else(ended))
         })
-        .await;
-        if let Some(stats) = self.stats.get(method) {
-            let MethodStats { calls, errors, time } = stats.get();
-            let errors = errors + u64::from(outcome.as_ref().is_none_or(failed));
-            stats.set(MethodStats {
-                calls: calls + 1,
-                errors,
-                time: time + began.elapsed(),
-            });
-        }
-        outcome
-    }
-
-    /// Resolves when nothing runs on it.
-    async fn idle(&self) {
-        loop {
-            let changed = self.changed.notified();
-            if self.running.get() == 0 {
-                return;
-            }
-            changed.await;
-        }
     }
 
     /// Resolves when nothing runs on it, and nothing of it is still to come.
     async fn over(&self) {
         loop {
-            self.idle().await;
+            self.running.drained().await;
             if self.handlers.pending() == 0 {
                 return;
             }
@@ -176,27 +138,86 @@ impl Generation {
     /// Ends what is running: it is answered with 503.
     pub(crate) fn end(&self) {
         self.ended.set(true);
-        self.changed.notify_waiters();
+        self.end.notify_waiters();
         self.handlers.end();
     }
 }
 
-struct Running<'a>(&'a Generation);
+/// A call that has begun and not ended.
+struct Running<T> {
+    generation: Rc<Generation>,
+    method: MethodId,
+    began: Instant,
+    call: LocalBoxFuture<'static, T>,
+}
 
-impl<'a> Running<'a> {
-    fn begin(generation: &'a Generation) -> Self {
-        generation.running.set(generation.running.get() + 1);
-        Self(generation)
+impl<T: 'static> Running<T> {
+    fn begin(generation: Rc<Generation>, method: MethodId, call: LocalBoxFuture<'static, T>) -> Self {
+        generation.running.begin();
+        Self {
+            generation,
+            method,
+            began: Instant::now(),
+            call,
+        }
+    }
+
+    /// Runs it as far as it goes at once: most end there, and need no task. `done` gets `None` if the generation was ended
+    /// before.
+    fn run(mut self, failed: fn(&T) -> bool, done: impl FnOnce(Option<T>) + 'static) -> Option<Job> {
+        // Whoever polls again, in a task, brings the waker that counts.
+        match self.poll(&mut Context::from_waker(Waker::noop()), Some(self.began)) {
+            Poll::Ready(outcome) => {
+                self.end(failed(&outcome));
+                done(Some(outcome));
+                None
+            }
+            Poll::Pending => Some(Box::pin(async move {
+                let outcome = self.outcome().await;
+                self.end(outcome.as_ref().is_none_or(failed));
+                done(outcome);
+            })),
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>, now: Option<Instant>) -> Poll<T> {
+        let pulse = &self.generation.pulse;
+        let outer = pulse.begin(self.method, now);
+        let polled = self.call.as_mut().poll(context);
+        pulse.end(outer);
+        polled
+    }
+
+    async fn outcome(&mut self) -> Option<T> {
+        let generation = self.generation.clone();
+        let mut end = pin!(generation.end.notified());
+        poll_fn(|context| {
+            if let Poll::Ready(outcome) = self.poll(context, None) {
+                return Poll::Ready(Some(outcome));
+            }
+            if generation.ended.get() {
+                return Poll::Ready(None);
+            }
+            end.as_mut().poll(context).map(|()| None)
+        })
+        .await
+    }
+
+    fn end(self, failed: bool) {
+        if let Some(stats) = self.generation.stats.get(self.method) {
+            let MethodStats { calls, errors, time } = stats.get();
+            stats.set(MethodStats {
+                calls: calls + 1,
+                errors: errors + u64::from(failed),
+                time: time + self.began.elapsed(),
+            });
+        }
     }
 }
 
-impl Drop for Running<'_> {
+impl<T> Drop for Running<T> {
     fn drop(&mut self) {
-        let left = self.0.running.get() - 1;
-        self.0.running.set(left);
-        if left == 0 {
-            self.0.changed.notify_waiters();
-        }
+        self.generation.running.end();
     }
 }
 
@@ -211,6 +232,14 @@ impl Serving {
     /// What serves now; `None` until the server has loaded.
     pub fn current(&self) -> Option<Rc<Generation>> {
         self.current.borrow().clone()
+    }
+
+    /// Whether this one serves now.
+    pub(crate) fn is_current(&self, generation: &Rc<Generation>) -> bool {
+        let current = self.current.borrow();
+        current
+            .as_ref()
+            .is_some_and(|current| Rc::ptr_eq(current, generation))
     }
 
     /// Replaced generations that something still runs on, or still holds.
