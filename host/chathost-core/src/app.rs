@@ -11,6 +11,7 @@ use crate::{
     envelope::ServerId,
     handler::{Gate, Hooks, Serving, Staging},
     lane::Lanes,
+    map::Map,
     post::{Post, Transport},
     pulse::Pulse,
     rpc::{Calls, Router},
@@ -20,7 +21,6 @@ use crate::{
 use serde_json::Value;
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
     rc::Rc,
     sync::Arc,
 };
@@ -66,7 +66,7 @@ pub struct App {
     pub(crate) connections: Busy,
     /// The server ends: messages are refused from here on.
     pub(crate) stopping: Cell<bool>,
-    values: RefCell<HashMap<Box<str>, Value>>,
+    values: RefCell<Map<Box<str>, Value>>,
 }
 
 impl App {

@@ -20,19 +20,16 @@ pub type ServerId = Arc<str>;
 /// A user's id. Numbers become their decimal text, as a JavaScript object key does.
 pub type Uid = Arc<str>;
 
-/// Envelopes travel in batches: what one turn of a server's loop produced for one receiver.
-pub type Batch = Vec<Envelope>;
-
-/// One message from server to server.
+/// What one turn of a server's loop produced for one receiver.
 #[derive(Debug)]
 pub struct Envelope {
-    /// Who sent it, and gets the answer.
+    /// Who sent it, and gets the answers.
     pub from: ServerId,
-    /// What it says.
-    pub content: Content,
+    /// In the order in which it was said.
+    pub contents: Vec<Content>,
 }
 
-/// The kinds of envelope. `call: None` wants no answer.
+/// One message from server to server. `call: None` wants no answer.
 #[derive(Debug)]
 pub enum Content {
     /// A client's message for a handler of the receiver (Pomelo: `sys.msgRemote.forwardMessage`).

@@ -1,6 +1,6 @@
 //! The way out to other servers: one ordered, bounded queue per receiver.
 //!
-//! Envelopes of one sender reach one receiver in the order in which they were sent; that is what keeps a push before
+//! What one sender sends reaches one receiver in the order in which it was sent; that is what keeps a push before
 //! the response that follows it, and a join before the leave. Nothing here waits: when a receiver's mailbox is full the
 //! queue grows to its limit and then refuses, and the refusal is the sender's error.
 //!
@@ -8,7 +8,7 @@
 
 use crate::{
     app::App,
-    envelope::{Batch, Content, Envelope, ServerId},
+    envelope::{Content, Envelope, ServerId},
     error::CallError,
     map::Map,
     remote,
@@ -22,7 +22,7 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// Envelopes that may wait for one receiver before sending fails (Pomelo's `pending` limit).
+/// Messages that may wait for one receiver before sending fails (Pomelo's `pending` limit).
 const QUEUE_LIMIT: usize = 10_000;
 
 /// From here on what that server asks for is put off, so that what runs can still send.
@@ -31,8 +31,8 @@ const CROWDED: usize = QUEUE_LIMIT / 2;
 /// So many are handed over before the turn ends.
 const MUCH: usize = 1024;
 
-/// Batches a mailbox holds before its senders keep their queues to themselves.
-const MAILBOX_BATCHES: usize = 64;
+/// Envelopes a mailbox holds before its senders keep their queues to themselves.
+const MAILBOX: usize = 64;
 
 /// Logs what became of something that did not leave. Where too much waits there are thousands of it, and the post has said
 /// so.
@@ -50,20 +50,20 @@ pub(crate) use not_sent;
 /// How a server is reached: every transport hands out bounded inboxes, whatever stands behind them.
 pub trait Transport: Send + Sync + fmt::Debug {
     /// The inbox of a server, or `None` if nobody knows it.
-    fn inbox(&self, server: &str) -> Option<mpsc::Sender<Batch>>;
+    fn inbox(&self, server: &str) -> Option<mpsc::Sender<Envelope>>;
 }
 
 /// The transport inside one process: the inbox is the receiver's own mailbox.
 #[derive(Debug, Default)]
 pub struct Loopback {
     // Locked when a link is made and when a server starts, never on the way of a message.
-    inboxes: Mutex<Map<ServerId, mpsc::Sender<Batch>>>,
+    inboxes: Mutex<Map<ServerId, mpsc::Sender<Envelope>>>,
 }
 
 impl Loopback {
     /// Opens the mailbox of a server of this process.
-    pub fn open(&self, server: ServerId) -> mpsc::Receiver<Batch> {
-        let (inbox, mailbox) = mpsc::channel(MAILBOX_BATCHES);
+    pub fn open(&self, server: ServerId) -> mpsc::Receiver<Envelope> {
+        let (inbox, mailbox) = mpsc::channel(MAILBOX);
         self.inboxes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -73,7 +73,7 @@ impl Loopback {
 }
 
 impl Transport for Loopback {
-    fn inbox(&self, server: &str) -> Option<mpsc::Sender<Batch>> {
+    fn inbox(&self, server: &str) -> Option<mpsc::Sender<Envelope>> {
         self.inboxes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -86,17 +86,24 @@ impl Transport for Loopback {
 #[derive(Debug)]
 pub struct Post {
     transport: Arc<dyn Transport>,
-    links: RefCell<Map<ServerId, Link>>,
-    dirty: RefCell<Vec<ServerId>>,
+    links: RefCell<Map<ServerId, Rc<Link>>>,
+    dirty: RefCell<Vec<Rc<Link>>>,
 }
 
+/// The way to one other server, until that ends.
 #[derive(Debug)]
 struct Link {
-    inbox: mpsc::Sender<Batch>,
-    queue: Batch,
+    to: ServerId,
+    inbox: mpsc::Sender<Envelope>,
+    queue: RefCell<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    contents: Vec<Content>,
     /// A task waits for room in the inbox and will send what is queued.
     waiting: bool,
-    /// Envelopes that were refused since the queue became full.
+    /// Messages that were refused since the queue became full.
     refused: usize,
     /// What it asked for since it does not keep up.
     put_off: VecDeque<Content>,
@@ -116,131 +123,140 @@ impl Post {
 
     /// Keeps what a server asks for, as long as it takes less than it gets. As many requests as it may have waiting here
     /// at most (`rpc.maxPending`, which it sees to), and as many notifies.
-    pub(crate) fn put_off(&self, envelope: Envelope) -> Option<Envelope> {
-        let mut links = self.links.borrow_mut();
-        let Some(link) = links
-            .get_mut(&envelope.from)
-            .filter(|link| link.is_crowded() || !link.put_off.is_empty())
-        else {
-            return Some(envelope);
+    pub(crate) fn put_off(&self, from: &ServerId, content: Content) -> Option<Content> {
+        let links = self.links.borrow();
+        let Some(link) = links.get(from) else {
+            return Some(content);
         };
-        if envelope.content.is_notify() {
-            if link.notifies >= QUEUE_LIMIT {
-                link.refused += 1;
+        let queue = &mut *link.queue.borrow_mut();
+        if !queue.is_crowded() && queue.put_off.is_empty() {
+            return Some(content);
+        }
+        if content.is_notify() {
+            if queue.notifies >= QUEUE_LIMIT {
+                queue.refused += 1;
                 return None;
             }
-            link.notifies += 1;
+            queue.notifies += 1;
         }
-        link.put_off.push_back(envelope.content);
+        queue.put_off.push_back(content);
         None
     }
 
     /// The next of what was put off, unless it has to wait on.
     pub(crate) fn next_put_off(&self, from: &ServerId) -> Option<Content> {
-        let mut links = self.links.borrow_mut();
-        let link = links.get_mut(from).filter(|link| !link.is_crowded())?;
-        let content = link.put_off.pop_front()?;
-        link.notifies -= usize::from(content.is_notify());
+        let links = self.links.borrow();
+        let queue = &mut *links.get(from)?.queue.borrow_mut();
+        if queue.is_crowded() {
+            return None;
+        }
+        let content = queue.put_off.pop_front()?;
+        queue.notifies -= usize::from(content.is_notify());
         Some(content)
     }
 
-    /// Queues an envelope; it leaves at the end of the turn. To oneself it arrives at once.
+    /// Queues a message; it leaves at the end of the turn. To oneself it arrives at once.
     ///
     /// # Errors
     /// `NO_TARGET` when nobody knows the receiver or it has ended, `BUSY` when its queue is at the limit.
     pub fn send(&self, app: &Rc<App>, to: &ServerId, content: Content) -> Result<(), CallError> {
-        let envelope = Envelope {
-            from: app.id().clone(),
-            content,
-        };
         if to == app.id() {
-            remote::receive(app, envelope);
+            remote::receive(app, to, content);
             return Ok(());
         }
-        let mut links = self.links.borrow_mut();
-        if links.get(to).is_none_or(|link| link.inbox.is_closed()) {
-            let inbox = self
-                .transport
-                .inbox(to)
-                .filter(|inbox| !inbox.is_closed())
-                .ok_or_else(|| CallError::no_target(format!("server {to} is not running")))?;
-            links.insert(
-                to.clone(),
-                Link {
-                    inbox,
-                    queue: Batch::new(),
-                    waiting: false,
-                    refused: 0,
-                    put_off: VecDeque::new(),
-                    notifies: 0,
-                },
-            );
-        }
-        let Some(link) = links.get_mut(to) else {
-            return Err(CallError::no_target(format!("server {to} is not running")));
-        };
-        if link.queue.len() >= QUEUE_LIMIT {
-            if link.refused == 0 {
+        let link = self.link(to)?;
+        let queue = &mut *link.queue.borrow_mut();
+        if queue.contents.len() >= QUEUE_LIMIT {
+            if queue.refused == 0 {
                 tracing::warn!(%to, "{QUEUE_LIMIT} messages wait for this server: what else it should get is lost");
             }
-            link.refused += 1;
+            queue.refused += 1;
             return Err(CallError::new(
                 CallError::BUSY,
                 format!("{QUEUE_LIMIT} messages wait for server {to}"),
             ));
         }
-        if link.queue.is_empty() {
-            self.dirty.borrow_mut().push(to.clone());
+        if queue.contents.is_empty() {
+            self.dirty.borrow_mut().push(link.clone());
         }
-        link.queue.push(envelope);
-        if link.queue.len() == MUCH {
+        queue.contents.push(content);
+        if queue.contents.len() == MUCH {
             // If its receiver has ended, the end of the turn finds out.
-            drop(link.flush(app, to));
+            drop(link.flush(app, queue));
         }
         app.turn.mark();
         Ok(())
     }
 
+    /// The way to a server that runs.
+    fn link(&self, to: &ServerId) -> Result<Rc<Link>, CallError> {
+        let mut links = self.links.borrow_mut();
+        if let Some(link) = links.get(to).filter(|link| !link.inbox.is_closed()) {
+            return Ok(link.clone());
+        }
+        let inbox = self
+            .transport
+            .inbox(to)
+            .filter(|inbox| !inbox.is_closed())
+            .ok_or_else(|| CallError::no_target(format!("server {to} is not running")))?;
+        let link = Rc::new(Link {
+            to: to.clone(),
+            inbox,
+            queue: RefCell::default(),
+        });
+        links.insert(to.clone(), link.clone());
+        Ok(link)
+    }
+
     /// Hands every receiver what this turn queued for it.
     pub(crate) fn flush(&self, app: &Rc<App>) {
-        for to in self.dirty.take() {
-            if self.flush_link(app, &to).is_err() {
-                app.calls.gone(app, &to);
+        while let Some(link) = self.next_dirty() {
+            let flushed = link.flush(app, &mut link.queue.borrow_mut());
+            if flushed.is_err() {
+                app.calls.gone(app, &link.to);
             }
         }
     }
 
-    fn flush_link(&self, app: &Rc<App>, to: &ServerId) -> Result<(), Gone> {
-        let mut links = self.links.borrow_mut();
-        links.get_mut(to).map_or(Ok(()), |link| link.flush(app, to))
+    fn next_dirty(&self) -> Option<Rc<Link>> {
+        self.dirty.borrow_mut().pop()
     }
 }
 
 impl Link {
-    fn is_crowded(&self) -> bool {
-        self.waiting && self.queue.len() >= CROWDED
-    }
-
-    fn flush(&mut self, app: &Rc<App>, to: &ServerId) -> Result<(), Gone> {
-        if self.waiting || self.queue.is_empty() {
+    fn flush(self: &Rc<Self>, app: &Rc<App>, queue: &mut Queue) -> Result<(), Gone> {
+        if queue.waiting || queue.contents.is_empty() {
             return Ok(());
         }
-        match self.inbox.try_send(std::mem::take(&mut self.queue)) {
+        let envelope = queue.take(app);
+        match self.inbox.try_send(envelope) {
             Ok(()) => {
-                self.say_refused(to);
+                queue.say_refused(&self.to);
                 Ok(())
             }
-            Err(mpsc::error::TrySendError::Closed(batch)) => {
-                self.queue = batch;
+            Err(mpsc::error::TrySendError::Closed(envelope)) => {
+                queue.contents = envelope.contents;
                 Err(Gone)
             }
-            Err(mpsc::error::TrySendError::Full(batch)) => {
-                self.queue = batch;
-                self.waiting = true;
-                let (to, inbox) = (to.clone(), self.inbox.clone());
-                tokio::task::spawn_local(send_when_there_is_room(app.clone(), to, inbox));
+            Err(mpsc::error::TrySendError::Full(envelope)) => {
+                queue.contents = envelope.contents;
+                queue.waiting = true;
+                tokio::task::spawn_local(send_when_there_is_room(app.clone(), self.clone()));
                 Ok(())
             }
+        }
+    }
+}
+
+impl Queue {
+    fn is_crowded(&self) -> bool {
+        self.waiting && self.contents.len() >= CROWDED
+    }
+
+    fn take(&mut self, app: &App) -> Envelope {
+        Envelope {
+            from: app.id().clone(),
+            contents: std::mem::take(&mut self.contents),
         }
     }
 
@@ -256,23 +272,20 @@ impl Link {
 /// The receiver has ended.
 struct Gone;
 
-async fn send_when_there_is_room(app: Rc<App>, to: ServerId, inbox: mpsc::Sender<Batch>) {
-    let permit = inbox.reserve().await;
-    let batch = {
-        let mut links = app.post.links.borrow_mut();
-        // Another one, if the server ended and came back in the meantime.
-        let link = links.get_mut(&to).filter(|link| link.inbox.same_channel(&inbox));
-        let Some(link) = link else { return };
-        link.waiting = false;
-        link.say_refused(&to);
-        std::mem::take(&mut link.queue)
+async fn send_when_there_is_room(app: Rc<App>, link: Rc<Link>) {
+    let permit = link.inbox.reserve().await;
+    let envelope = {
+        let queue = &mut *link.queue.borrow_mut();
+        queue.waiting = false;
+        queue.say_refused(&link.to);
+        queue.take(&app)
     };
     match permit {
         Ok(permit) => {
-            permit.send(batch);
-            remote::resume(&app, &to).await;
+            permit.send(envelope);
+            remote::resume(&app, &link.to).await;
         }
-        Err(_) => app.calls.gone(&app, &to),
+        Err(_) => app.calls.gone(&app, &link.to),
     }
 }
 
@@ -324,29 +337,26 @@ mod tests {
                 uid: None,
                 settings: Arc::default(),
             });
-            let ask = |call| Envelope {
-                from: frontend.clone(),
-                content: Content::Forward {
-                    call: Some(call),
-                    session: session.clone(),
-                    route: Route::parse("chat.chatHandler.nosuch").unwrap(),
-                    body: bytes::Bytes::new(),
-                },
+            let ask = |call| Content::Forward {
+                call: Some(call),
+                session: session.clone(),
+                route: Route::parse("chat.chatHandler.nosuch").unwrap(),
+                body: bytes::Bytes::new(),
             };
             // As many turns as fill the mailbox, and the rest at once.
             for call in 0..REQUESTS {
-                remote::receive(&app, ask(call));
+                remote::receive(&app, &frontend, ask(call));
                 if call < 100 {
                     app.post.flush(&app);
                 }
             }
-            let put_off = app.post.links.borrow()[&frontend].put_off.len();
+            let put_off = app.post.links.borrow()[&frontend].queue.borrow().put_off.len();
             assert!(put_off > 20_000, "{put_off}");
             let mut expected = 0;
             while expected < REQUESTS {
-                for envelope in mailbox.recv().await.unwrap() {
-                    let Content::Answer { call, answer } = envelope.content else {
-                        panic!("{envelope:?}");
+                for content in mailbox.recv().await.unwrap().contents {
+                    let Content::Answer { call, answer } = content else {
+                        panic!("{content:?}");
                     };
                     assert!(matches!(answer, Ok(Answer::Reply(_))), "{answer:?}");
                     assert_eq!(call, expected);

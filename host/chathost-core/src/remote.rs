@@ -1,13 +1,13 @@
 //! What other servers want of this one: the receiving end of every [`Envelope`].
 //!
-//! Pomelo's `sys` remotes (`msgRemote`, `channelRemote`, `sessionRemote`) and the script's own. Each envelope is seen to
-//! in the order of arrival; none waits for anything, but after much of it others get their turn.
+//! Pomelo's `sys` remotes (`msgRemote`, `channelRemote`, `sessionRemote`) and the script's own. Each message is seen to in
+//! the order of arrival; none waits for anything, but after much of it others get their turn.
 
 use crate::{
     app::App,
     channel::deliver,
     dispatch,
-    envelope::{Answer, Batch, CallId, Content, Envelope, GlobalOp, ServerId},
+    envelope::{Answer, CallId, Content, Envelope, GlobalOp, ServerId},
     error::CallError,
     post::not_sent,
 };
@@ -15,8 +15,8 @@ use bytes::Bytes;
 use std::{rc::Rc, sync::Arc};
 use tokio::sync::mpsc;
 
-/// Batches taken from the mailbox at once.
-const BATCHES: usize = 64;
+/// Envelopes taken from the mailbox at once.
+const ENVELOPES: usize = 64;
 
 /// How much is received before the turn ends and what came of it is written: some milliseconds of work. More in a turn
 /// would gather more into each write, and keep everybody waiting for it.
@@ -24,16 +24,18 @@ const TURN: usize = 256;
 
 /// Receives until the mailbox closes.
 #[doc(hidden)]
-pub async fn run(app: Rc<App>, mut mailbox: mpsc::Receiver<Batch>) {
-    let mut batches = Vec::with_capacity(BATCHES);
+pub async fn run(app: Rc<App>, mut mailbox: mpsc::Receiver<Envelope>) {
+    let mut envelopes = Vec::with_capacity(ENVELOPES);
     let mut received = 0;
-    while mailbox.recv_many(&mut batches, BATCHES).await > 0 {
-        for envelope in batches.drain(..).flatten() {
-            received += work(&app, &envelope.content);
-            receive(&app, envelope);
-            if received >= TURN {
-                received = 0;
-                tokio::task::yield_now().await;
+    while mailbox.recv_many(&mut envelopes, ENVELOPES).await > 0 {
+        for Envelope { from, contents } in envelopes.drain(..) {
+            for content in contents {
+                received += work(&app, &content);
+                receive(&app, &from, content);
+                if received >= TURN {
+                    received = 0;
+                    tokio::task::yield_now().await;
+                }
             }
         }
         if mailbox.is_empty() {
@@ -58,17 +60,17 @@ fn work(app: &App, content: &Content) -> usize {
     }
 }
 
-/// Sees to an envelope, or puts it off: what makes a handler run has to wait while the server that wants it does not take
+/// Sees to a message, or puts it off: what makes a handler run has to wait while the server that wants it does not take
 /// what it got already.
-pub(crate) fn receive(app: &Rc<App>, envelope: Envelope) {
-    let runs = matches!(envelope.content, Content::Forward { .. } | Content::Call { .. });
+pub(crate) fn receive(app: &Rc<App>, from: &ServerId, content: Content) {
+    let runs = matches!(content, Content::Forward { .. } | Content::Call { .. });
     let now = if runs {
-        app.post.put_off(envelope)
+        app.post.put_off(from, content)
     } else {
-        Some(envelope)
+        Some(content)
     };
-    if let Some(envelope) = now {
-        perform(app, envelope);
+    if let Some(content) = now {
+        perform(app, from, content);
     }
 }
 
@@ -77,8 +79,7 @@ pub(crate) async fn resume(app: &Rc<App>, from: &ServerId) {
     let mut received = 0;
     while let Some(content) = app.post.next_put_off(from) {
         received += work(app, &content);
-        let from = from.clone();
-        perform(app, Envelope { from, content });
+        perform(app, from, content);
         if received >= TURN {
             received = 0;
             tokio::task::yield_now().await;
@@ -86,9 +87,8 @@ pub(crate) async fn resume(app: &Rc<App>, from: &ServerId) {
     }
 }
 
-/// Does what an envelope asks, and sends the answer if it wants one.
-fn perform(app: &Rc<App>, envelope: Envelope) {
-    let Envelope { from, content } = envelope;
+/// Does what a message asks, and sends the answer if it wants one.
+fn perform(app: &Rc<App>, from: &ServerId, content: Content) {
     match content {
         Content::Forward {
             call,
@@ -96,12 +96,12 @@ fn perform(app: &Rc<App>, envelope: Envelope) {
             route,
             body,
         } => {
-            let context = app.clone();
+            let (context, from) = (app.clone(), from.clone());
             dispatch::execute(app, &session, route, body, call.is_none(), move |reply| {
                 answer(&context, &from, call, || Ok(Answer::Reply(reply)));
             });
         }
-        Content::Call { call, method, args } => invoke(app, from, call, method, args),
+        Content::Call { call, method, args } => invoke(app, from.clone(), call, method, args),
         Content::Push {
             call,
             message,
@@ -111,7 +111,7 @@ fn perform(app: &Rc<App>, envelope: Envelope) {
             // A list that its sender does not keep was made for this push.
             let again = Arc::strong_count(&recipients) > 1;
             let unreached = deliver::push(app, &message, &recipients, &exclude, again);
-            answer(app, &from, call, || Ok(Answer::Uids(unreached)));
+            answer(app, from, call, || Ok(Answer::Uids(unreached)));
         }
         Content::Broadcast {
             call,
@@ -119,17 +119,17 @@ fn perform(app: &Rc<App>, envelope: Envelope) {
             binded,
         } => {
             deliver::broadcast(app, &message, binded);
-            answer(app, &from, call, || Ok(Answer::Done));
+            answer(app, from, call, || Ok(Answer::Done));
         }
         Content::Global { call, name, op } => {
             let done = app.globals.apply(app, &name, &op);
-            answer(app, &from, call, || Ok(done));
+            answer(app, from, call, || Ok(done));
         }
         Content::Session { call, target, op } => {
             let outcome = app.sessions.apply(app, &target, &op);
-            answer(app, &from, call, || outcome.map(Answer::Sessions));
+            answer(app, from, call, || outcome.map(Answer::Sessions));
         }
-        Content::Answer { call, answer } => app.calls.answered(app, &from, call, answer),
+        Content::Answer { call, answer } => app.calls.answered(app, from, call, answer),
     }
 }
 

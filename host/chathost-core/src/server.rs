@@ -8,7 +8,7 @@ use crate::{
     app::App,
     config::{Cluster, ServerInfo},
     connector::{self, CloseReason, Tables},
-    envelope::Batch,
+    envelope::Envelope,
     handler::{HandlerFactory, LoadError, MethodStats, Prepared},
     post::Transport,
     pulse::{Pulse, Stalls},
@@ -27,7 +27,7 @@ pub(crate) struct Plan {
     pub(crate) info: Arc<ServerInfo>,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) transport: Arc<dyn Transport>,
-    pub(crate) mailbox: mpsc::Receiver<Batch>,
+    pub(crate) mailbox: mpsc::Receiver<Envelope>,
     /// A frontend's, bound already.
     pub(crate) listener: Option<std::net::TcpListener>,
     pub(crate) handlers: Arc<dyn HandlerFactory>,

@@ -7,7 +7,7 @@ use chathost_core::{
     app::App,
     config::{self, Cluster, LoadOptions},
     connector,
-    envelope::{Batch, PushMessage},
+    envelope::{Envelope, PushMessage},
     handler::{HandlerFactory, Prepared},
     post::Loopback,
     remote,
@@ -88,7 +88,7 @@ impl Stage {
     }
 
     /// What is sent to a server that does not run.
-    pub fn mailbox(&self, id: &str) -> mpsc::Receiver<Batch> {
+    pub fn mailbox(&self, id: &str) -> mpsc::Receiver<Envelope> {
         self.post.open(id.into())
     }
 
@@ -157,7 +157,7 @@ impl Seat {
     }
 
     /// Where it gets its mail.
-    pub fn mailbox(&self) -> mpsc::Receiver<Batch> {
+    pub fn mailbox(&self) -> mpsc::Receiver<Envelope> {
         self.post.open(self.id.as_str().into())
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chathost_core::{
     app::App,
     dispatch,
-    envelope::{Answer, Batch, Content},
+    envelope::{Answer, Content, Envelope},
     error::{CallError, Reply},
     handler::{
         HandlerFactory, HandlerSource, Handlers, Kind, LoadError, Manifest, Method, MethodId, Request,
@@ -50,10 +50,10 @@ pub(super) fn forward(_: &Path) -> Routine {
     })
 }
 
-fn answer_all(app: &Rc<App>, batch: Batch) {
-    for envelope in batch {
-        let Content::Forward { call: Some(call), .. } = envelope.content else {
-            panic!("{envelope:?}")
+fn answer_all(app: &Rc<App>, envelope: Envelope) {
+    for content in envelope.contents {
+        let Content::Forward { call: Some(call), .. } = content else {
+            panic!("{content:?}")
         };
         let reply = Ok(Answer::Reply(Reply::ok("{}".into())));
         app.calls.answered(app, &"chat-1".into(), call, reply);

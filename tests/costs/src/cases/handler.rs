@@ -66,8 +66,8 @@ fn send(handlers: &dyn HandlerFactory, members: usize) -> Routine {
         };
         meter.batches(BATCH, call, || {
             if members > 0 {
-                let batch = stage.runtime.block_on(frontend.recv());
-                waiting += batch.map_or(0, |batch| batch.len());
+                let envelope = stage.runtime.block_on(frontend.recv());
+                waiting += envelope.map_or(0, |envelope| envelope.contents.len());
             }
         });
         let pushes = if members > 0 { meter.operations() } else { 0 };
