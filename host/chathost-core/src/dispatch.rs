@@ -166,7 +166,7 @@ pub(crate) fn execute(
     };
     let context = app.clone();
     place.run(move || {
-        let Some(Found { generation, method }) = found.as_of_now(&context, &route) else {
+        let Some(Found { generation, method }) = found.now(&context, &route) else {
             answer(Reply::unhandled());
             return None;
         };
@@ -195,7 +195,7 @@ impl Found {
     }
 
     /// The same, unless the handlers were replaced since.
-    fn as_of_now(self, app: &App, route: &Route) -> Option<Self> {
+    fn now(self, app: &App, route: &Route) -> Option<Self> {
         if app.serving.is_current(&self.generation) {
             return Some(self);
         }

@@ -121,26 +121,29 @@ impl Post {
         }
     }
 
-    /// Keeps what a server asks for, as long as it takes less than it gets. As many requests as it may have waiting here
-    /// at most (`rpc.maxPending`, which it sees to), and as many notifies.
-    pub(crate) fn put_off(&self, from: &ServerId, content: Content) -> Option<Content> {
+    /// Whether a server takes what it gets, and nothing waits that it asked for before.
+    pub(crate) fn keeps_up(&self, server: &ServerId) -> bool {
         let links = self.links.borrow();
-        let Some(link) = links.get(from) else {
-            return Some(content);
-        };
+        links.get(server).is_none_or(|link| {
+            let queue = link.queue.borrow();
+            !queue.is_crowded() && queue.put_off.is_empty()
+        })
+    }
+
+    /// Keeps what a server asks for that does not keep up, and no other. As many requests as it may have waiting here at most
+    /// (`rpc.maxPending`, which it sees to), and as many notifies.
+    pub(crate) fn put_off(&self, from: &ServerId, content: Content) {
+        let links = self.links.borrow();
+        let Some(link) = links.get(from) else { return };
         let queue = &mut *link.queue.borrow_mut();
-        if !queue.is_crowded() && queue.put_off.is_empty() {
-            return Some(content);
-        }
         if content.is_notify() {
             if queue.notifies >= QUEUE_LIMIT {
                 queue.refused += 1;
-                return None;
+                return;
             }
             queue.notifies += 1;
         }
         queue.put_off.push_back(content);
-        None
     }
 
     /// The next of what was put off, unless it has to wait on.

@@ -64,14 +64,10 @@ fn work(app: &App, content: &Content) -> usize {
 /// what it got already.
 pub(crate) fn receive(app: &Rc<App>, from: &ServerId, content: Content) {
     let runs = matches!(content, Content::Forward { .. } | Content::Call { .. });
-    let now = if runs {
-        app.post.put_off(from, content)
-    } else {
-        Some(content)
-    };
-    if let Some(content) = now {
-        perform(app, from, content);
+    if runs && !app.post.keeps_up(from) {
+        return app.post.put_off(from, content);
     }
+    perform(app, from, content);
 }
 
 /// What was put off, in its order, as long as the server that wants it keeps up.

@@ -119,7 +119,7 @@ impl Generation {
             ))
         };
         Running::begin(self, method, call).run(Result::is_err, move |results| {
-            answer(results.unwrap_or_else(ended))
+            answer(results.unwrap_or_else(ended));
         })
     }
 
