@@ -2,7 +2,8 @@
 //!
 //! Requests of a session start in the order in which they arrived at the server that executes them, and one runs to
 //! its end, awaits included, before the next one starts. Requests of different sessions interleave at awaits. A route
-//! may opt out ([`Lanes::run_now`]). What runs is counted, so that a server can end when the last one has.
+//! may opt out ([`crate::handler::Method::concurrent`]). What runs is counted, so that a server can end when the last one
+//! has.
 
 use crate::{busy::Busy, envelope::ServerId, map::Map};
 use futures_util::future::LocalBoxFuture;
