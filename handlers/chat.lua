@@ -3,13 +3,13 @@
 local chatHandler = {}
 local chatRemote = {}
 
+--- The names of those who are in a room, by user id.
+local names = {}
+
 --- A user id is "name*room"; people see the name.
 local function nameOf(uid)
-  return uid:match("^[^*]*")
+  return names[uid] or uid:match("^[^*]*")
 end
-
---- The names of those who are in a room, by user id: whoever joins gets them all.
-local names = {}
 
 --- `{ content, target }`: to everybody in the room with the target "*", else to the one of that name.
 function chatHandler.send(msg, session)
@@ -47,7 +47,7 @@ function chatRemote.get(name, flag)
   local users = json.array {}
   if channel then
     for _, uid in channel:getMembers() do
-      table.insert(users, names[uid] or nameOf(uid))
+      table.insert(users, nameOf(uid))
     end
   end
   return users

@@ -111,6 +111,33 @@ async fn created_found_and_gone() {
     assert_eq!(done[15], json!([{ "channel": "7" }]));
 }
 
+/// A channel is one value to its scripts for as long as it lives, and its successor is another.
+#[tokio::test]
+async fn one_value() {
+    let script = r#"
+        local labHandler = {}
+        function labHandler.compare()
+          local service = app.channelService
+          local first = service:createChannel("room")
+          local same = service:getChannel("room") == first and service:createChannel("room") == first
+          local other = service:createChannel("other") == first
+          first:destroy()
+          local second = service:createChannel("room")
+          -- More than are kept for ended channels.
+          for number = 1, 300 do
+            service:createChannel(number):destroy()
+          end
+          local kept = service:getChannel("room") == second and second:add("alice", "connector-1")
+          return { same = same, other = other, successor = first == second, kept = kept, old = first:add("bob", "connector-1") }
+        end
+        return { labHandler = labHandler }"#;
+    let cluster = chathost_tests::Setup::connector(script).start().await;
+    let mut client = cluster.client(C1).await;
+    let compared = client.request("connector.labHandler.compare", json!({})).await;
+    let expected = json!({ "same": true, "other": false, "successor": false, "kept": true, "old": false });
+    assert_eq!(compared, expected);
+}
+
 /// What a script holds of a channel that is destroyed is of no use, and says so.
 #[tokio::test]
 async fn destroyed() {

@@ -176,10 +176,20 @@ pub(crate) fn innermost(error: &mlua::Error) -> String {
     let text = match error {
         mlua::Error::RuntimeError(text) | mlua::Error::MemoryError(text) => text.clone(),
         mlua::Error::SyntaxError { message, .. } => message.clone(),
+        mlua::Error::BadArgument { pos: 1, cause, .. } if is_not_this(cause) => {
+            "a method is called with a colon, and on what it belongs to: session:get(key)".to_owned()
+        }
         other => other.to_string(),
     };
     let text = text.split("\nstack traceback:").next().unwrap_or_default();
     String::from_utf8_lossy(cut(text.as_bytes())).into_owned()
+}
+
+fn is_not_this(error: &mlua::Error) -> bool {
+    match error {
+        mlua::Error::FromLuaConversionError { to, .. } => to == "userdata",
+        error => matches!(error, mlua::Error::UserDataTypeMismatch),
+    }
 }
 
 fn describe(table: &Table) -> String {

@@ -169,6 +169,8 @@ async fn caught_errors() {
             return {
               misuse = function() session:on("gone", "f") end,
               argument = function() session:get({}) end,
+              dot = function() session.get("rid") end,
+              other = function() session.get(app.channelService:createChannel("room"), "rid") end,
               waiting = function() session:bind({}) end,
               own = function() error("own", 0) end,
               answer = function() error { code = 404, message = "not here" } end,
@@ -204,6 +206,8 @@ async fn caught_errors() {
             "it said: there is no event gone: bind, unbind or closed",
         ),
         ("argument", &texts, "it said: "),
+        ("dot", &texts, "it said: a method is called with a colon"),
+        ("other", &texts, "it said: a method is called with a colon"),
         ("waiting", &tables, "a uid is a string or a number, not table"),
         ("own", &texts, "it said: own"),
         ("answer", &tables, "not here"),

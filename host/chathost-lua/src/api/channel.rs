@@ -1,19 +1,19 @@
 //! `app.channelService` and the channels it hands out.
 
-use super::{Class, Context, Registry, convert, lists::Lists};
+use super::{
+    Class, Context, Registry, convert,
+    handles::{ChannelHandle, Handles},
+    lists::Lists,
+};
 use crate::{budget::Spend, memory};
 use chathost_core::{
-    channel::{Channel, Member, PushOptions},
+    channel::{Member, PushOptions},
     envelope::{PushMessage, Uid},
 };
 use mlua::{
-    AnyUserData, Function, Lua, LuaString, MetaMethod, Table, UserData, UserDataFields, UserDataRef, Value,
+    BString, Function, Lua, LuaString, MetaMethod, Table, UserData, UserDataFields, UserDataRef, Value,
 };
 use std::rc::Rc;
-
-/// A channel in a script's hands.
-#[derive(Debug)]
-struct ChannelHandle(Rc<Channel>);
 
 impl UserData for ChannelHandle {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
@@ -26,6 +26,9 @@ impl UserData for ChannelHandle {
         });
     }
 }
+
+/// What is in front of the colon.
+type This = UserDataRef<ChannelHandle>;
 
 /// Where the VM keeps the methods of channels.
 const METHODS: &str = "chathost.channel";
@@ -49,10 +52,10 @@ pub(super) fn register(registry: &Registry<'_>, app: &Class<'_>) -> mlua::Result
 fn members(class: &Class<'_>) -> mlua::Result<()> {
     class.method(
         "add",
-        |context, _, (this, uid, sid): (AnyUserData, Value, Option<LuaString>)| {
+        |context, _, (this, uid, sid): (This, Value, Option<LuaString>)| {
             // Without a frontend nobody can be reached; Pomelo says false.
             let Some(sid) = sid else { return Ok(false) };
-            let (this, uid) = (channel(&this)?, convert::uid(&uid)?);
+            let uid = convert::uid(&uid)?;
             Ok(context
                 .app
                 .channels
@@ -61,28 +64,25 @@ fn members(class: &Class<'_>) -> mlua::Result<()> {
     )?;
     class.method(
         "leave",
-        |context, _, (this, uid, sid): (AnyUserData, Value, Option<LuaString>)| {
+        |context, _, (this, uid, sid): (This, Value, Option<LuaString>)| {
             let Some(sid) = sid else { return Ok(false) };
-            let (this, uid) = (channel(&this)?, convert::uid(&uid)?);
+            let uid = convert::uid(&uid)?;
             Ok(context.app.channels.leave(&this.0, &uid, &convert::text(&sid)))
         },
     )?;
     let lists = Lists::new(class)?;
-    class.method("getMembers", move |context, lua, this: AnyUserData| {
-        lists.of(context, lua, &channel(&this)?.0)
+    class.method("getMembers", move |context, lua, this: This| {
+        lists.of(context, lua, &this.0)
     })?;
-    class.method("getMember", |_, lua, (this, uid): (AnyUserData, Value)| {
-        let this = channel(&this)?;
+    class.method("getMember", |_, lua, (this, uid): (This, Value)| {
         let Some(Member { uid, sid }) = convert::with_uid(&uid, |uid| this.0.member(uid))? else {
             return Ok(None);
         };
         lua.create_table_from([("uid", &*uid), ("sid", &*sid)]).map(Some)
     })?;
-    class.method("getUserAmount", |_, _, this: AnyUserData| {
-        Ok(channel(&this)?.0.user_amount())
-    })?;
-    class.method("destroy", |context, _, this: AnyUserData| {
-        context.app.channels.destroy(&channel(&this)?.0);
+    class.method("getUserAmount", |_, _, this: This| Ok(this.0.user_amount()))?;
+    class.method("destroy", |context, _, this: This| {
+        context.app.channels.destroy(&this.0);
         Ok(())
     })
 }
@@ -90,53 +90,49 @@ fn members(class: &Class<'_>) -> mlua::Result<()> {
 fn values(class: &Class<'_>) -> mlua::Result<()> {
     class.method(
         "set",
-        |context, _, (this, key, value): (AnyUserData, LuaString, Value)| {
-            channel(&this)?
-                .0
+        |context, _, (this, key, value): (This, LuaString, Value)| {
+            this.0
                 .set(&convert::text(&key), convert::from_lua(context, &value)?);
             Ok(())
         },
     )?;
-    class.method(
-        "get",
-        |context, lua, (this, key): (AnyUserData, LuaString)| match channel(&this)?
-            .0
-            .get(&convert::text(&key))
-        {
+    class.method("get", |context, lua, (this, key): (This, LuaString)| {
+        match this.0.get(&convert::text(&key)) {
             Some(value) => convert::to_lua(context, lua, &value),
             None => Ok(Value::Nil),
-        },
-    )
+        }
+    })
 }
 
-/// `(route, msg, options)` or `(msg, options)`.
-type PushArgs = (AnyUserData, Value, Value, Value);
+/// What `api.luau` makes of `(route, msg, options)` and `(msg, options)`.
+type PushArgs = (This, Option<BString>, Value, Value);
 
 fn push(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> {
     let (context, budget) = class.captured();
     let push = registry
         .vm
         .lua()
-        .create_function(move |lua, (this, a, b, c): PushArgs| {
+        .create_function(move |lua, (this, route, msg, options): PushArgs| {
             memory::lifted(lua, &budget, || {
                 context.spend(lua, Spend::Pushes)?;
-                let this = channel(&this)?.0.clone();
-                let (message, options) = push_args(&context, &[a, b, c])?;
+                let message = convert::push_message(&context, route.as_ref(), &msg)?;
+                let options = self::options(&options)?;
                 let channels = &context.app.channels;
-                let unreached = channels.push_message(&context.app, &this, &message, &options);
+                let unreached = channels.push_message(&context.app, &this.0, &message, &options);
                 let unreached = unreached.map_err(|error| convert::misuse(&error))?;
                 names(&context, lua, &unreached)
             })
         })?;
-    let wait = class.waiting_function(|context, lua, (this, a, b, c): PushArgs| {
-        let prepared = context
-            .spend(&lua, Spend::Pushes)
-            .and_then(|()| Ok((channel(&this)?.0.clone(), push_args(&context, &[a, b, c])?)));
+    let wait = class.waiting_function(|context, lua, (this, route, msg, options): PushArgs| {
+        let prepared = context.spend(&lua, Spend::Pushes).and_then(|()| {
+            let message = convert::push_message(&context, route.as_ref(), &msg)?;
+            Ok((message, self::options(&options)?))
+        });
         async move {
-            let (this, (message, options)) = prepared.map_err(|error| convert::mistake(&error))?;
+            let (message, options) = prepared.map_err(|error| convert::mistake(&error))?;
             let channels = &context.app.channels;
             let unreached = channels
-                .push_message_acknowledged(&context.app, &this, &message, &options)
+                .push_message_acknowledged(&context.app, &this.0, &message, &options)
                 .await?;
             names(&context, &lua, &unreached).map_err(|error| convert::mistake(&error))
         }
@@ -145,27 +141,25 @@ fn push(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> {
     class.field("pushMessage", push)
 }
 
-/// `(route, msg, users, options)` or `(msg, users, options)`.
+/// What `api.luau` makes of `(route, msg, users, options)` and `(msg, users, options)`.
+type UsersArgs = (Value, Option<BString>, Value, Value, Value);
+
 fn push_by_uids(registry: &Registry<'_>, class: &Class<'_>) -> mlua::Result<()> {
-    type Args = (Value, Value, Value, Value, Value);
     let (context, budget) = class.captured();
-    let push = registry
-        .vm
-        .lua()
-        .create_function(move |lua, (_, a, b, c, d): Args| {
-            memory::lifted(lua, &budget, || {
-                context.spend(lua, Spend::Pushes)?;
-                let (message, users, mut unreached, options) = users_args(&context, &[a, b, c, d])?;
-                let channels = &context.app.channels;
-                let found = channels.push_message_by_uids(&context.app, users, &message, &options);
-                unreached.extend(found.map_err(|error| convert::misuse(&error))?);
-                names(&context, lua, &unreached)
-            })
-        })?;
-    let wait = class.waiting_function(|context, lua, (_, a, b, c, d): Args| {
+    let push = registry.vm.lua().create_function(move |lua, args: UsersArgs| {
+        memory::lifted(lua, &budget, || {
+            context.spend(lua, Spend::Pushes)?;
+            let (message, users, mut unreached, options) = users_args(&context, &args)?;
+            let channels = &context.app.channels;
+            let found = channels.push_message_by_uids(&context.app, users, &message, &options);
+            unreached.extend(found.map_err(|error| convert::misuse(&error))?);
+            names(&context, lua, &unreached)
+        })
+    })?;
+    let wait = class.waiting_function(|context, lua, args: UsersArgs| {
         let prepared = context
             .spend(&lua, Spend::Pushes)
-            .and_then(|()| users_args(&context, &[a, b, c, d]));
+            .and_then(|()| users_args(&context, &args));
         async move {
             let (message, users, mut unreached, options) =
                 prepared.map_err(|error| convert::mistake(&error))?;
@@ -192,25 +186,25 @@ fn acknowledged(
 }
 
 fn service(class: &Class<'_>) -> mlua::Result<()> {
-    class.method("createChannel", |context, lua, (_, name): (Value, Value)| {
-        handle(
-            lua,
-            with_name(&name, |name| context.app.channels.create_channel(name))?,
-        )
+    let handles = Rc::new(Handles::new());
+    let own = handles.clone();
+    class.method("createChannel", move |context, lua, (_, name): (Value, Value)| {
+        let channel = with_name(&name, |name| context.app.channels.create_channel(name))?;
+        own.of(lua, channel)
     })?;
     class.method(
         "getChannel",
-        |context, lua, (_, name, create): (Value, Value, Option<bool>)| {
+        move |context, lua, (_, name, create): (Value, Value, Option<bool>)| {
             // A session without a room has no name to give: then there is no channel.
             if name.is_nil() && !create.unwrap_or_default() {
-                return Ok(Value::Nil);
+                return Ok(None);
             }
             let channels = &context.app.channels;
             let found = with_name(&name, |name| match channels.channel(name) {
                 None if create.unwrap_or_default() => Some(channels.create_channel(name)),
                 found => found,
             })?;
-            found.map_or(Ok(Value::Nil), |channel| handle(lua, channel))
+            found.map(|channel| handles.of(lua, channel)).transpose()
         },
     )?;
     class.method("destroyChannel", |context, _, (_, name): (Value, Value)| {
@@ -218,7 +212,7 @@ fn service(class: &Class<'_>) -> mlua::Result<()> {
     })?;
     class.raising(
         "broadcast",
-        |context, lua, args: (Value, LuaString, LuaString, Value, Option<Table>)| {
+        |context, lua, args: (Value, LuaString, BString, Value, Option<Table>)| {
             let (_, server_type, route, msg, options) = args;
             let broadcast = || -> mlua::Result<_> {
                 let binded = match options {
@@ -237,16 +231,11 @@ fn service(class: &Class<'_>) -> mlua::Result<()> {
     )
 }
 
-fn push_args(context: &Context, args: &[Value]) -> mlua::Result<(PushMessage, PushOptions)> {
-    let (message, rest) = message_arg(context, args)?;
-    Ok((message, options(rest.first())?))
-}
-
 type Users = (PushMessage, Vec<Member>, Vec<Uid>, PushOptions);
 
-fn users_args(context: &Context, args: &[Value]) -> mlua::Result<Users> {
-    let (message, rest) = message_arg(context, args)?;
-    let Some(Value::Table(users)) = rest.first() else {
+fn users_args(context: &Context, (_, route, msg, users, options): &UsersArgs) -> mlua::Result<Users> {
+    let message = convert::push_message(context, route.as_ref(), msg)?;
+    let Value::Table(users) = users else {
         return Err(mlua::Error::runtime("users are a list of { uid = …, sid = … }"));
     };
     let (members, nowhere) = convert::members(context, users)?;
@@ -254,23 +243,13 @@ fn users_args(context: &Context, args: &[Value]) -> mlua::Result<Users> {
         let some = nowhere.get(..8).unwrap_or(&nowhere);
         tracing::warn!(route = %message.route, count = nowhere.len(), ?some, "users without a sid are not pushed to");
     }
-    Ok((message, members, nowhere, options(rest.get(1))?))
+    Ok((message, members, nowhere, self::options(options)?))
 }
 
-fn message_arg<'a>(context: &Context, args: &'a [Value]) -> mlua::Result<(PushMessage, &'a [Value])> {
-    match args {
-        [] | [Value::Nil, ..] => Err(mlua::Error::runtime("nothing to push: pushMessage(route, msg)")),
-        [Value::String(route), msg, rest @ ..] => {
-            Ok((convert::push_message(context, Some(route), msg)?, rest))
-        }
-        [msg, rest @ ..] => Ok((convert::push_message(context, None, msg)?, rest)),
-    }
-}
-
-fn options(value: Option<&Value>) -> mlua::Result<PushOptions> {
+fn options(value: &Value) -> mlua::Result<PushOptions> {
     match value {
-        None | Some(Value::Nil) => Ok(PushOptions::default()),
-        Some(Value::Table(table)) => {
+        Value::Nil => Ok(PushOptions::default()),
+        Value::Table(table) => {
             let exclude = table.raw_get::<Option<Table>>("exclude")?;
             let exclude = exclude
                 .map(|list| convert::uids(&list))
@@ -280,7 +259,7 @@ fn options(value: Option<&Value>) -> mlua::Result<PushOptions> {
                 exclude: exclude.into(),
             })
         }
-        Some(other) => Err(mlua::Error::runtime(format!(
+        other => Err(mlua::Error::runtime(format!(
             "options are a table, not {}",
             other.type_name()
         ))),
@@ -295,14 +274,6 @@ fn names(context: &Context, lua: &Lua, uids: &[Uid]) -> mlua::Result<Option<Tabl
     let list = lua.create_sequence_from(uids.iter().map(|uid| &**uid))?;
     context.json()?.mark_array(&list)?;
     Ok(Some(list))
-}
-
-fn handle(lua: &Lua, channel: Rc<Channel>) -> mlua::Result<Value> {
-    lua.create_userdata(ChannelHandle(channel)).map(Value::UserData)
-}
-
-fn channel(handle: &AnyUserData) -> mlua::Result<UserDataRef<ChannelHandle>> {
-    handle.borrow::<ChannelHandle>()
 }
 
 /// A channel's name: text, or a number that becomes its decimal text.

@@ -30,6 +30,7 @@ pub(crate) struct Context {
     pub(crate) concurrent: RefCell<HashSet<String>>,
     pub(crate) timers: Timers,
     vm: OnceCell<Weak<Vm>>,
+    json: OnceCell<Json>,
     scripts: OnceCell<Weak<Scripts>>,
 }
 
@@ -60,6 +61,7 @@ impl Context {
             concurrent: RefCell::default(),
             timers: Timers::default(),
             vm: OnceCell::new(),
+            json: OnceCell::new(),
             scripts: OnceCell::new(),
         })
     }
@@ -68,6 +70,7 @@ impl Context {
     pub(crate) fn set_vm(&self, vm: &Rc<Vm>) {
         // A second call changes nothing.
         drop(self.vm.set(Rc::downgrade(vm)));
+        drop(self.json.set(vm.json().clone()));
     }
 
     /// The scripts are loaded. Called once.
@@ -81,11 +84,11 @@ impl Context {
         self.vm.get()?.upgrade()
     }
 
-    /// The VM's JSON. Fails only when the VM has ended, and then nobody calls.
-    pub(crate) fn json(&self) -> mlua::Result<Json> {
-        self.vm()
-            .map(|vm| vm.json().clone())
-            .ok_or_else(|| mlua::Error::runtime("the scripts of this call have ended"))
+    /// The VM's JSON. Fails only before there is a VM, and then nobody calls.
+    pub(crate) fn json(&self) -> mlua::Result<&Json> {
+        self.json
+            .get()
+            .ok_or_else(|| mlua::Error::runtime("the scripts of this call are not loaded yet"))
     }
 
     /// For whoever calls a script's function in the middle of one of the host's.

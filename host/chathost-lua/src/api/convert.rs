@@ -10,7 +10,7 @@ use chathost_core::{
     rpc::RouteParam,
     session::Settings,
 };
-use mlua::{AnyUserData, Lua, LuaString, Table, Value};
+use mlua::{AnyUserData, BString, Lua, LuaString, Table, Value};
 use std::sync::Arc;
 
 /// `{ code, message }`, marked: not caught, it is not what the handler meant to tell a client.
@@ -54,10 +54,12 @@ pub(super) fn uid(value: &Value) -> mlua::Result<Uid> {
 /// The same, for whoever only looks at it.
 pub(super) fn with_uid<R>(value: &Value, see: impl FnOnce(&str) -> R) -> mlua::Result<R> {
     match value {
-        Value::String(text) if text.as_bytes().len() > MAX_UID => Err(mlua::Error::runtime(format!(
-            "a uid or a name has {MAX_UID} bytes at most"
-        ))),
-        Value::String(text) => Ok(with_text(text, see)),
+        Value::String(text) => match text.as_bytes() {
+            text if text.len() > MAX_UID => Err(mlua::Error::runtime(format!(
+                "a uid or a name has {MAX_UID} bytes at most"
+            ))),
+            text => Ok(see_text(&text, see)),
+        },
         Value::Integer(number) => Ok(see(&number.to_string())),
         Value::Number(number) => Ok(see(&number.to_string())),
         other => Err(mlua::Error::runtime(format!(
@@ -74,7 +76,15 @@ pub(super) fn text(value: &LuaString) -> String {
 
 /// The same, for whoever only looks at it, or makes something else of it.
 pub(super) fn with_text<R>(value: &LuaString, see: impl FnOnce(&str) -> R) -> R {
-    see(&String::from_utf8_lossy(&value.as_bytes()))
+    see_text(&value.as_bytes(), see)
+}
+
+/// The same for bytes that a script gave.
+pub(super) fn see_text<R>(bytes: &[u8], see: impl FnOnce(&str) -> R) -> R {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => see(text),
+        Err(_) => see(&String::from_utf8_lossy(bytes)),
+    }
 }
 
 /// A JSON value for a script. Scalars, which settings mostly are, take the short way.
@@ -124,11 +134,11 @@ pub(super) fn encode(context: &Context, value: &Value) -> mlua::Result<Vec<u8>> 
 /// What is pushed: `(route, msg)`, or `msg` alone with its route inside.
 pub(super) fn push_message(
     context: &Context,
-    route: Option<&LuaString>,
+    route: Option<&BString>,
     msg: &Value,
 ) -> mlua::Result<PushMessage> {
     let route: Arc<str> = match (route, msg) {
-        (Some(route), _) => with_text(route, |route| route.into()),
+        (Some(route), _) => see_text(route, |route| route.into()),
         (None, Value::Table(table)) => match table.raw_get::<Value>("route")? {
             Value::String(route) => with_text(&route, |route| route.into()),
             _ => {
@@ -137,6 +147,9 @@ pub(super) fn push_message(
                 ));
             }
         },
+        (None, Value::Nil) => {
+            return Err(mlua::Error::runtime("nothing to push: pushMessage(route, msg)"));
+        }
         _ => {
             return Err(mlua::Error::runtime(
                 "a message is a table, or comes after its route",

@@ -7,7 +7,7 @@ use chathost_core::{
     envelope::{GlobalOp, ServerId, Uid},
     error::CallError,
 };
-use mlua::{Lua, LuaString, Table, Value};
+use mlua::{BString, Lua, LuaString, Table, Value};
 use std::rc::Rc;
 
 pub(super) fn register(registry: &Registry<'_>, app: &Class<'_>) -> mlua::Result<()> {
@@ -42,7 +42,7 @@ pub(super) fn register(registry: &Registry<'_>, app: &Class<'_>) -> mlua::Result
             list(&context, &lua, &members)
         },
     )?;
-    type Push = (Value, LuaString, LuaString, Value, Value);
+    type Push = (Value, LuaString, BString, Value, Value);
     class.waiting(
         "pushMessage",
         |context, lua, (_, server_type, route, msg, name): Push| async move {

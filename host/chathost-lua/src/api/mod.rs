@@ -14,6 +14,7 @@ mod context;
 mod convert;
 mod filter;
 mod global;
+mod handles;
 mod lists;
 mod log;
 mod rpc;

@@ -7,7 +7,7 @@ use chathost_core::{
     handler::{Event, Listener},
     session::BackendSession,
 };
-use mlua::{AnyUserData, Lua, LuaString, MetaMethod, Table, UserData, UserDataFields, Value};
+use mlua::{BString, Lua, LuaString, MetaMethod, Table, UserData, UserDataFields, UserDataRef, Value};
 use std::{rc::Rc, sync::Arc};
 
 /// A session in a script's hands.
@@ -32,6 +32,9 @@ impl UserData for SessionHandle {
     }
 }
 
+/// What is in front of the colon.
+type This = UserDataRef<SessionHandle>;
+
 /// Where the VM keeps the methods of sessions.
 const METHODS: &str = "chathost.session";
 
@@ -41,8 +44,8 @@ pub(super) fn register(registry: &Registry<'_>) -> mlua::Result<()> {
     home(&class)?;
     class.method(
         "on",
-        |context, lua, (this, event, listener): (AnyUserData, LuaString, Value)| {
-            let session = convert::session(&this)?.0.clone();
+        |context, lua, (this, event, listener): (This, LuaString, Value)| {
+            let session = this.0.clone();
             if session.frontend_id() != context.app.id() {
                 return Err(mlua::Error::runtime(format!(
                     "session:on works on the server the client is connected to, {}",
@@ -62,46 +65,41 @@ pub(super) fn register(registry: &Registry<'_>) -> mlua::Result<()> {
 
 /// The copy.
 fn settings(class: &Class<'_>) -> mlua::Result<()> {
-    class.method("get", |context, lua, (this, key): (AnyUserData, LuaString)| {
-        let this = convert::session(&this)?;
+    class.method("get", |context, lua, (this, key): (This, BString)| {
         let read = |key: &str| {
             this.0.with(key, |value| match value {
                 Some(value) => convert::to_lua(context, lua, value),
                 None => Ok(Value::Nil),
             })
         };
-        convert::with_text(&key, read)
+        convert::see_text(&key, read)
     })?;
-    class.method(
-        "set",
-        |context, _, (this, key, value): (AnyUserData, Value, Value)| {
-            let this = convert::session(&this)?;
-            match key {
-                Value::String(key) => this
-                    .0
-                    .set(&convert::text(&key), convert::from_lua(context, &value)?),
-                Value::Table(values) => {
-                    for pair in values.pairs::<LuaString, Value>() {
-                        let (key, value) = pair?;
-                        this.0
-                            .set(&convert::text(&key), convert::from_lua(context, &value)?);
-                    }
-                }
-                _ => {
-                    return Err(mlua::Error::runtime(
-                        "session:set(key, value) or session:set { key = value, … }",
-                    ));
+    class.method("set", |context, _, (this, key, value): (This, Value, Value)| {
+        match key {
+            Value::String(key) => this
+                .0
+                .set(&convert::text(&key), convert::from_lua(context, &value)?),
+            Value::Table(values) => {
+                for pair in values.pairs::<LuaString, Value>() {
+                    let (key, value) = pair?;
+                    this.0
+                        .set(&convert::text(&key), convert::from_lua(context, &value)?);
                 }
             }
-            Ok(())
-        },
-    )?;
-    class.method("remove", |_, _, (this, key): (AnyUserData, LuaString)| {
-        convert::session(&this)?.0.remove(&convert::text(&key));
+            _ => {
+                return Err(mlua::Error::runtime(
+                    "session:set(key, value) or session:set { key = value, … }",
+                ));
+            }
+        }
         Ok(())
     })?;
-    class.method("export", |context, lua, this: AnyUserData| {
-        let session = convert::session(&this)?.0.export();
+    class.method("remove", |_, _, (this, key): (This, LuaString)| {
+        this.0.remove(&convert::text(&key));
+        Ok(())
+    })?;
+    class.method("export", |context, lua, this: This| {
+        let session = this.0.export();
         let exported = lua.create_table()?;
         exported.raw_set("id", session.id)?;
         exported.raw_set("frontendId", &*session.frontend_id)?;
@@ -118,45 +116,37 @@ fn settings(class: &Class<'_>) -> mlua::Result<()> {
 fn home(class: &Class<'_>) -> mlua::Result<()> {
     class.waiting(
         "push",
-        |context, lua, (this, key): (AnyUserData, LuaString)| async move {
+        |context, lua, (this, key): (This, LuaString)| async move {
             taken(&context, &lua, &this)?
                 .push(&context.app, &convert::text(&key))
                 .await
         },
     )?;
-    class.waiting("pushAll", |context, lua, this: AnyUserData| async move {
+    class.waiting("pushAll", |context, lua, this: This| async move {
         taken(&context, &lua, &this)?.push_all(&context.app).await
     })?;
-    class.waiting(
-        "bind",
-        |context, lua, (this, uid): (AnyUserData, Value)| async move {
-            let uid = convert::uid(&uid).map_err(|error| convert::mistake(&error))?;
-            taken(&context, &lua, &this)?.bind(&context.app, uid).await
-        },
-    )?;
-    class.waiting(
-        "unbind",
-        |context, lua, (this, uid): (AnyUserData, Value)| async move {
-            let session = taken(&context, &lua, &this)?;
-            let uid = match uid {
-                Value::Nil => session
-                    .uid()
-                    .ok_or_else(|| CallError::failed("the session is not bound"))?,
-                uid => convert::uid(&uid).map_err(|error| convert::mistake(&error))?,
-            };
-            session.unbind(&context.app, uid).await
-        },
-    )
+    class.waiting("bind", |context, lua, (this, uid): (This, Value)| async move {
+        let uid = convert::uid(&uid).map_err(|error| convert::mistake(&error))?;
+        taken(&context, &lua, &this)?.bind(&context.app, uid).await
+    })?;
+    class.waiting("unbind", |context, lua, (this, uid): (This, Value)| async move {
+        let session = taken(&context, &lua, &this)?;
+        let uid = match uid {
+            Value::Nil => session
+                .uid()
+                .ok_or_else(|| CallError::failed("the session is not bound"))?,
+            uid => convert::uid(&uid).map_err(|error| convert::mistake(&error))?,
+        };
+        session.unbind(&context.app, uid).await
+    })
 }
 
 /// The session, for something that goes through to its frontend. Counted, wherever that is.
-fn taken(context: &Context, lua: &Lua, handle: &AnyUserData) -> Result<Rc<BackendSession>, CallError> {
+fn taken(context: &Context, lua: &Lua, handle: &This) -> Result<Rc<BackendSession>, CallError> {
     context
         .spend(lua, Spend::RpcCalls)
         .map_err(|error| convert::mistake(&error))?;
-    convert::session(handle)
-        .map(|handle| handle.0.clone())
-        .map_err(|error| convert::mistake(&error))
+    Ok(handle.0.clone())
 }
 
 /// An event's name and who hears it: a function, or the name of one in the module that registers it.

@@ -39,7 +39,7 @@ impl ReadError {
 pub(super) fn value(lua: &Lua, json: &Json, text: &[u8]) -> Result<Value, ReadError> {
     unlimited(lua, json, text, |text| {
         let mut reader = Reader::new(lua, json);
-        let mut source = serde_json::Deserializer::from_slice(text);
+        let mut source = serde_json::Deserializer::from_str(text);
         let item = Seed(&mut reader).deserialize(&mut source)?;
         source.end()?;
         Ok(nothing_for_null(item.into_lua(lua)?))
@@ -49,8 +49,8 @@ pub(super) fn value(lua: &Lua, json: &Json, text: &[u8]) -> Result<Value, ReadEr
 pub(super) fn list(lua: &Lua, json: &Json, text: &[u8]) -> Result<MultiValue, ReadError> {
     unlimited(lua, json, text, |text| {
         let mut reader = Reader::new(lua, json);
-        let mut source = serde_json::Deserializer::from_slice(text);
-        if text.trim_ascii_start().first() != Some(&b'[') {
+        let mut source = serde_json::Deserializer::from_str(text);
+        if !text.trim_ascii_start().starts_with('[') {
             let item = Seed(&mut reader).deserialize(&mut source)?;
             source.end()?;
             return Ok(std::iter::once(nothing_for_null(item.into_lua(lua)?)).collect());
@@ -71,7 +71,7 @@ fn unlimited<T>(
     lua: &Lua,
     json: &Json,
     text: &[u8],
-    read: impl Fn(&[u8]) -> Result<T, ReadError>,
+    read: impl Fn(&str) -> Result<T, ReadError>,
 ) -> Result<T, ReadError> {
     if text.len() > json.limit {
         return Err(ReadError::TooLarge { limit: json.limit });
@@ -84,14 +84,23 @@ fn unlimited<T>(
 
 /// Reads, and once more with lone surrogates replaced if there were any: JavaScript writes them for half an emoji, and
 /// serde refuses them.
-fn mended<T>(text: &[u8], read: impl Fn(&[u8]) -> Result<T, ReadError>) -> Result<T, ReadError> {
-    match read(text) {
+fn mended<T>(text: &[u8], read: impl Fn(&str) -> Result<T, ReadError>) -> Result<T, ReadError> {
+    match checked(text).and_then(&read) {
         Err(ReadError::Json(error)) => match surrogates::mend(text) {
-            Some(mended) => read(&mended),
+            Some(mended) => checked(&mended).and_then(read),
             None => Err(error.into()),
         },
         result => result,
     }
+}
+
+/// At once for all of it: to serde each string is one to check.
+fn checked(text: &[u8]) -> Result<&str, ReadError> {
+    std::str::from_utf8(text).map_err(|_| {
+        // Serde knows the place.
+        let refused = serde_json::from_slice::<serde_json::Value>(text).err();
+        ReadError::Json(refused.unwrap_or_else(|| de::Error::custom("text that is not UTF-8")))
+    })
 }
 
 /// Wherever Lua can say that there is nothing, it does: `json.null` is true in an `if`.

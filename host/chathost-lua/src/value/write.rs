@@ -287,18 +287,17 @@ impl Writer<'_> {
 
     fn text(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         self.raw(b"\"")?;
-        match std::str::from_utf8(bytes) {
-            Ok(text) => self.escaped(text)?,
-            Err(_) => self.escaped(&String::from_utf8_lossy(bytes))?,
+        // Nearly all text is written as it is, in one piece. Without a way out of the loop it looks at many bytes at once.
+        let is_plain = |any, byte: &u8| any & (byte.is_ascii() & !needs_escape(*byte));
+        if bytes.iter().fold(true, is_plain) {
+            self.raw(bytes)?;
+        } else {
+            self.escaped(&String::from_utf8_lossy(bytes))?;
         }
         self.raw(b"\"")
     }
 
     fn escaped(&mut self, text: &str) -> Result<(), WriteError> {
-        // Nearly all text is written as it is, in one piece. Without a way out of the loop it looks at many bytes at once.
-        if !text.bytes().fold(false, |any, byte| any | needs_escape(byte)) {
-            return self.raw(text.as_bytes());
-        }
         let mut start = 0;
         for (at, byte) in text.bytes().enumerate() {
             if !needs_escape(byte) {
