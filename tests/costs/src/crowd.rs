@@ -51,7 +51,7 @@ impl Client {
             .bind(app, sid, &"alice*room".into())
             .expect("a new uid");
         app.sessions
-            .import(sid, "rid".into(), crate::stage::ROOM.into())
+            .import(sid, "rid", crate::stage::ROOM.into())
             .expect("its session");
         let client = Self(stream);
         client.drain();

@@ -239,7 +239,7 @@ impl SessionService {
     ///
     /// # Errors
     /// Unknown session.
-    pub fn import(&self, sid: u64, key: String, value: Value) -> Result<(), CallError> {
+    pub fn import(&self, sid: u64, key: &str, value: Value) -> Result<(), CallError> {
         self.known(sid)?.write(|settings| settings.insert(key, value));
         Ok(())
     }
@@ -333,7 +333,7 @@ impl SessionService {
                 SessionOp::Get => {}
                 SessionOp::Bind(uid) => self.bind(app, session.id, uid)?,
                 SessionOp::Unbind(uid) => self.unbind(app, session.id, uid)?,
-                SessionOp::Push(key, value) => self.import(session.id, key.clone(), value.clone())?,
+                SessionOp::Push(key, value) => self.import(session.id, key, value.clone())?,
                 SessionOp::PushAll(values) => self.import_all(session.id, values)?,
                 SessionOp::Kick(reason) => self.kick_by_session_id(app, session.id, reason.as_deref()),
             }

@@ -2,15 +2,29 @@
 
 use serde_json::{Map, Value};
 
-/// So many settings take just the memory they need; more make room for others.
-const FEW: usize = 8;
-
 /// JSON values by key, in the order of the keys.
 ///
 /// A session has one or two, and the map of serde_json takes 640 bytes for the first: here it is 48, and half a kilobyte less
 /// for each client who is in a room.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Settings(Vec<(Box<str>, Value)>);
+#[derive(Debug, Clone)]
+pub struct Settings(Kept);
+
+#[derive(Debug, Clone)]
+enum Kept {
+    /// In just the memory they need.
+    Few(Vec<(Box<str>, Value)>),
+    /// A script may write thousands.
+    Many(Map<String, Value>),
+}
+
+/// More than these are many.
+const FEW: usize = 8;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self(Kept::Few(Vec::new()))
+    }
+}
 
 impl Settings {
     /// No settings.
@@ -20,50 +34,71 @@ impl Settings {
 
     /// What is kept under a key.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        let place = self.place(key).ok()?;
-        self.0.get(place).map(|(_, value)| value)
+        match &self.0 {
+            Kept::Few(few) => few
+                .iter()
+                .find(|(other, _)| **other == *key)
+                .map(|(_, value)| value),
+            Kept::Many(many) => many.get(key),
+        }
     }
 
     /// Keeps a value, instead of the one that was there.
-    pub fn insert(&mut self, key: impl Into<Box<str>> + AsRef<str>, value: Value) {
-        match self.place(key.as_ref()) {
-            Ok(place) => self.0[place].1 = value,
-            Err(place) => {
-                if self.0.len() < FEW {
-                    self.0.reserve_exact(1);
-                }
-                self.0.insert(place, (key.into(), value));
+    pub fn insert(&mut self, key: &str, value: Value) {
+        let few = match &mut self.0 {
+            Kept::Few(few) => few,
+            Kept::Many(many) => return drop(many.insert(key.to_owned(), value)),
+        };
+        match few.binary_search_by(|(other, _)| (**other).cmp(key)) {
+            Ok(place) => few[place].1 = value,
+            Err(place) if few.len() < FEW => {
+                few.reserve_exact(1);
+                few.insert(place, (key.into(), value));
+            }
+            Err(_) => {
+                let few = few.drain(..).map(|(key, value)| (key.into_string(), value));
+                let mut many: Map<_, _> = few.collect();
+                many.insert(key.to_owned(), value);
+                self.0 = Kept::Many(many);
             }
         }
     }
 
     /// Forgets a key.
     pub fn remove(&mut self, key: &str) {
-        if let Ok(place) = self.place(key) {
-            self.0.remove(place);
+        match &mut self.0 {
+            Kept::Few(few) => few.retain(|(other, _)| **other != *key),
+            Kept::Many(many) => drop(many.remove(key)),
         }
     }
 
     /// Keeps all that the others have as well.
     pub fn extend(&mut self, others: &Self) {
-        for (key, value) in &others.0 {
-            self.insert(key.clone(), value.clone());
+        match &others.0 {
+            Kept::Few(few) => few
+                .iter()
+                .for_each(|(key, value)| self.insert(key, value.clone())),
+            Kept::Many(many) => many
+                .iter()
+                .for_each(|(key, value)| self.insert(key, value.clone())),
         }
     }
 
     /// All of them, as a JSON object.
     pub fn to_json(&self) -> Value {
-        let fields = self.0.iter();
-        Value::Object(
-            fields
+        Value::Object(match &self.0 {
+            Kept::Few(few) => few
+                .iter()
                 .map(|(key, value)| (String::from(&**key), value.clone()))
                 .collect(),
-        )
+            Kept::Many(many) => many.clone(),
+        })
     }
+}
 
-    /// Where a key is, or would be.
-    fn place(&self, key: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(other, _)| (**other).cmp(key))
+impl PartialEq for Settings {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_json() == other.to_json()
     }
 }
 
@@ -71,7 +106,7 @@ impl From<Map<String, Value>> for Settings {
     fn from(fields: Map<String, Value>) -> Self {
         let mut settings = Self::new();
         for (key, value) in fields {
-            settings.insert(key, value);
+            settings.insert(&key, value);
         }
         settings
     }
@@ -118,7 +153,32 @@ mod tests {
         let mut settings = Settings::new();
         settings.insert("rid", "tea".into());
         settings.insert("listening", true.into());
-        assert_eq!(settings.0.capacity(), 2);
-        assert_eq!(settings.clone().0.capacity(), 2);
+        let capacity = |settings: &Settings| match &settings.0 {
+            Kept::Few(few) => few.capacity(),
+            Kept::Many(_) => usize::MAX,
+        };
+        assert_eq!(capacity(&settings), 2);
+        assert_eq!(capacity(&settings.clone()), 2);
+    }
+
+    #[test]
+    fn many() {
+        let mut settings = Settings::new();
+        let mut expected = Map::new();
+        for number in (0..20).rev() {
+            let key = format!("key {number}");
+            settings.insert(&key, number.into());
+            expected.insert(key, number.into());
+            assert_eq!(settings.to_json(), Value::Object(expected.clone()));
+        }
+        assert_eq!(settings, expected.into());
+        let mut others = Settings::new();
+        others.insert("rid", "tea".into());
+        others.extend(&settings);
+        settings.insert("rid", "tea".into());
+        assert_eq!(settings, others);
+        settings.remove("rid");
+        assert_eq!(settings.get("rid"), None);
+        assert_eq!(settings.get("key 7"), Some(&7.into()));
     }
 }

@@ -223,7 +223,7 @@ pub(super) fn settings(context: &Context, values: &Table) -> mlua::Result<Settin
     let mut settings = Settings::new();
     for pair in values.pairs::<LuaString, Value>() {
         let (key, value) = pair?;
-        settings.insert(text(&key), from_lua(context, &value)?);
+        settings.insert(&text(&key), from_lua(context, &value)?);
     }
     Ok(settings)
 }

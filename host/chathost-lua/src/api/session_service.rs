@@ -70,7 +70,7 @@ fn change(class: &Class<'_>) -> mlua::Result<()> {
         "import",
         |context, _, (_, sid, key, value): (Value, u64, LuaString, Value)| {
             let value = convert::from_lua(context, &value).map_err(|error| convert::mistake(&error))?;
-            context.app.sessions.import(sid, convert::text(&key), value)
+            context.app.sessions.import(sid, &convert::text(&key), value)
         },
     )?;
     class.raising(

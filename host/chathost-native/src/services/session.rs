@@ -70,7 +70,7 @@ pub(super) fn here(instance: &Rc<Instance>, function: &str, args: &Args<'_>) -> 
             .and_then(|sid| done(sessions.unbind(app, sid, &args.uid(1)?))),
         "import" => args
             .number(0)
-            .and_then(|sid| done(sessions.import(sid, args.text(1)?.to_owned(), args.value(2)))),
+            .and_then(|sid| done(sessions.import(sid, args.text(1)?, args.value(2)))),
         "importAll" => args
             .number(0)
             .and_then(|sid| done(sessions.import_all(sid, &args.settings(1)?))),
