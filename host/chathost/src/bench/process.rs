@@ -138,6 +138,11 @@ impl Usage {
         (!self.threads.is_empty()).then(|| self.threads.values().sum())
     }
 
+    /// CPU time of the thread that used most, in nanoseconds.
+    pub(crate) fn busiest_thread(&self) -> Option<u64> {
+        self.threads.values().max().copied()
+    }
+
     /// The threads that used most, with their nanoseconds; those of one name are one.
     pub(crate) fn busiest(&self) -> Vec<(String, u64)> {
         let mut names = BTreeMap::<&str, u64>::new();
@@ -226,6 +231,7 @@ mod tests {
         let mut spent = usage(30, Some(5)).since(&usage(10, Some(2)));
         spent.add(&usage(5, None));
         assert_eq!((spent.cpu(), spent.writes), (Some(26), Some(3)));
+        assert_eq!(spent.busiest_thread(), Some(25));
         assert_eq!(spent.busiest(), [("a".to_owned(), 25), ("b".to_owned(), 1)]);
     }
 }

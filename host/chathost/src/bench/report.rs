@@ -142,6 +142,11 @@ const FIGURES: &[Figure] = &[
         let cpu = part.usage.cpu()?;
         (part.seconds > 0.0).then(|| cpu as f64 / 1e9 / part.seconds)
     }),
+    // At 1 a server does no more, however idle the machine is.
+    ("server CPU, the busiest thread", "cores", |part| {
+        let cpu = part.usage.busiest_thread()?;
+        (part.seconds > 0.0).then(|| cpu as f64 / 1e9 / part.seconds)
+    }),
     ("CPU per response", "µs", |part| {
         // Where messages go to many, their cost is that of the deliveries.
         let count = part.meter.response.count();
