@@ -191,7 +191,9 @@ impl Class<'_> {
                 let budget = budget.clone();
                 let waiting = {
                     let _lifted = memory::lift(&lua);
-                    function(context.clone(), lua.clone(), args)
+                    // Boxed, so that it goes when it ends: what is around it stays until garbage is collected, and to Luau
+                    // it is a few bytes.
+                    Box::pin(function(context.clone(), lua.clone(), args))
                 };
                 async move {
                     let outcome = waiting.await;
