@@ -216,8 +216,22 @@ impl Post {
         while let Some(link) = self.next_dirty() {
             let flushed = link.flush(app, &mut link.queue.borrow_mut());
             if flushed.is_err() {
-                app.calls.gone(app, &link.to);
+                self.gone(app, &link);
             }
+        }
+    }
+
+    /// A server has ended. What waited for it goes nowhere, and who waits for its answers hears so; unless it came back in
+    /// the meantime.
+    fn gone(&self, app: &Rc<App>, link: &Rc<Link>) {
+        let mut links = self.links.borrow_mut();
+        if links
+            .get(&link.to)
+            .is_some_and(|current| Rc::ptr_eq(current, link))
+        {
+            links.remove(&link.to);
+            drop(links);
+            app.calls.gone(app, &link.to);
         }
     }
 
@@ -288,7 +302,7 @@ async fn send_when_there_is_room(app: Rc<App>, link: Rc<Link>) {
             permit.send(envelope);
             remote::resume(&app, &link.to).await;
         }
-        Err(_) => app.calls.gone(&app, &link.to),
+        Err(_) => app.post.gone(&app, &link),
     }
 }
 

@@ -84,7 +84,10 @@ impl Calls {
         waiter: Waiter,
         content: impl FnOnce(CallId) -> Content,
     ) {
-        let asked = self.asked(to);
+        let Some(asked) = self.asked(app, to) else {
+            let error = CallError::no_target(format!("there is no server {to}"));
+            return waiter.answer(app, Err(error));
+        };
         let waiting_there = asked.waiting.get();
         if waiting_there >= self.limit {
             asked.refuse();
@@ -114,18 +117,20 @@ impl Calls {
         }
     }
 
-    fn asked(&self, to: &ServerId) -> Rc<Asked> {
+    /// `None`: the cluster has no such server. Scripts can name any, so nothing is kept of it.
+    fn asked(&self, app: &App, to: &ServerId) -> Option<Rc<Asked>> {
         let mut servers = self.servers.borrow_mut();
         if let Some(asked) = servers.get(to) {
-            return asked.clone();
+            return Some(asked.clone());
         }
+        app.cluster.server(to)?;
         let asked = Rc::new(Asked {
             id: to.clone(),
             waiting: Cell::new(0),
             refused: Cell::new(0),
         });
         servers.insert(to.clone(), asked.clone());
-        asked
+        Some(asked)
     }
 
     /// An answer came in. One that nobody waits for any more, or that somebody else sends, goes nowhere.
