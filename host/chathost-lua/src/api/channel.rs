@@ -186,7 +186,7 @@ fn acknowledged(
 }
 
 fn service(class: &Class<'_>) -> mlua::Result<()> {
-    let handles = Rc::new(Handles::new());
+    let handles = Rc::new(Handles::new(class.lua())?);
     let own = handles.clone();
     class.method("createChannel", move |context, lua, (_, name): (Value, Value)| {
         let channel = with_name(&name, |name| context.app.channels.create_channel(name))?;
