@@ -10,6 +10,7 @@ use crate::{
     envelope::Content,
     error::Reply,
     handler::{Generation, GlobalRequest, MethodId, Request},
+    lane::Job,
     post::not_sent,
     route::Route,
     rpc::Waiter,
@@ -17,6 +18,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{rc::Rc, sync::Arc};
+use tokio::sync::oneshot;
 
 /// A message of a client that waits for its answer.
 #[derive(Debug)]
@@ -165,7 +167,7 @@ pub(crate) fn execute(
         return answer(Reply::error(429, "too many requests are in flight"));
     };
     let context = app.clone();
-    place.run(move || {
+    let begin = move || {
         let Some(Found { generation, method }) = found.now(&context, &route) else {
             answer(Reply::unhandled());
             return None;
@@ -178,7 +180,29 @@ pub(crate) fn execute(
             notify,
         };
         generation.handle(request, answer)
-    });
+    };
+    let context = app.clone();
+    place.run(move || when_open(&context, begin));
+}
+
+/// A request whose turn in its lane comes while a swap is going on, and the state of the old handlers has been taken, waits
+/// for the new ones.
+fn when_open(app: &Rc<App>, begin: impl FnOnce() -> Option<Job> + 'static) -> Option<Job> {
+    if !app.gate.is_closed() {
+        return begin();
+    }
+    let app = app.clone();
+    Some(Box::pin(async move {
+        while app.gate.is_closed() {
+            let (open, opened) = oneshot::channel::<()>();
+            app.gate.wait(move || drop(open));
+            // Nothing is sent: that the sender goes says it.
+            drop(opened.await);
+        }
+        if let Some(rest) = begin() {
+            rest.await;
+        }
+    }))
 }
 
 /// What answers a route.
