@@ -304,3 +304,29 @@ async fn rpc_invoke() {
         .await;
     assert_eq!(answer["results"], json!(["chat-2", "x"]));
 }
+
+/// A remote that calls itself on its own server, each call inside the other, gets as far as Luau lets it; the server goes on.
+#[tokio::test]
+async fn a_remote_that_calls_itself() {
+    let script = r#"
+        local labHandler, labRemote = {}, {}
+        function labRemote.again(depth)
+          labRemote.deepest = depth
+          return app.rpc.connector.labRemote.again.toServer("connector-1", depth + 1)
+        end
+        function labHandler.fall()
+          local ok = pcall(labRemote.again, 1)
+          return { ok = ok, deep = labRemote.deepest > 10 }
+        end
+        function labHandler.nobody()
+          local _, raised = pcall(app.rpc.connector.labRemote.again.toServer, string.rep("x", 1000), 1)
+          return raised.code
+        end
+        return { labHandler = labHandler, labRemote = labRemote }"#;
+    let cluster = Setup::connector(script).start().await;
+    let mut client = cluster.client("connector-1").await;
+    let fallen = client.request("connector.labHandler.fall", json!({})).await;
+    assert_eq!(fallen, json!({ "ok": false, "deep": true }));
+    let nobody = client.request("connector.labHandler.nobody", json!({})).await;
+    assert!(nobody.is_string() || nobody.is_number(), "{nobody}");
+}
