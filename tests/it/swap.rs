@@ -265,6 +265,46 @@ async fn state_is_handed_over() {
     cluster.stop().await;
 }
 
+/// What waits behind a request of its own session begins on the new code if the state has been taken from the old.
+#[tokio::test]
+async fn state_that_was_taken_is_not_changed() {
+    // The first server's new code takes its time, and all wait for it. On the second a request ends in the meantime.
+    let code = |version: u32| {
+        format!(
+            "local count = 0
+             local h = {{}}
+             function h.hold() while not app:get('taken') do app:sleep(1) end return {{}} end
+             function h.count() count += 1 return {{ v = count, code = {version} }} end
+             local function import(state)
+               count = state.count
+               local start = os.clock()
+               while app:getServerId() == 'connector-1' and os.clock() - start < 0.06 do end
+             end
+             local function export() app:set('taken', true) return {{ count = count }} end
+             return {{ entryHandler = h, exportState = export, importState = import }}"
+        )
+    };
+    let cluster = Setup::demo()
+        .servers("connector", 2)
+        .script("connector.lua", &code(1))
+        .start()
+        .await;
+    let mut client = cluster.client("connector-2").await;
+    assert_eq!(version(&mut client, "connector.count").await, 1);
+    let held = client.ask("connector.hold", json!({})).await;
+    let behind = client.ask("connector.count", json!({})).await;
+    // Both have arrived when somebody who came later is answered.
+    let mut other = cluster.client("connector-2").await;
+    assert_eq!(version(&mut other, "connector.count").await, 2);
+    save(&cluster, "connector.lua", &code(2));
+    for (_, swapped) in reload(&cluster, "connector").await {
+        swapped.unwrap();
+    }
+    assert_eq!(client.response(held).await, json!({}));
+    assert_eq!(client.response(behind).await, json!({ "v": 3, "code": 2 }));
+    assert_eq!(version(&mut other, "connector.count").await, 4);
+}
+
 /// Nothing that a generation asks for happens before it is accepted, and what the old one asked for goes with it.
 #[tokio::test]
 async fn what_loads_changes_nothing_yet() {

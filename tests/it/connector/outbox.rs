@@ -150,7 +150,10 @@ async fn latest_routes() {
 /// A client that takes nothing at all is gone after a while, however large its outbox is.
 #[tokio::test]
 async fn write_timeout() {
-    let limits = json!({ "outboxBytes": 1_000_000_000, "writeSeconds": 1 });
+    // No other limit is over before.
+    let limits = json!({
+        "outboxBytes": 1_000_000_000, "writeSeconds": 1, "handshakeSeconds": 600, "idleSeconds": 3600,
+    });
     let cluster = setup(&json!({ "limits": limits })).start().await;
     let mut watcher = watcher(&cluster).await;
     let mut other = cluster.client("connector-1").await;
