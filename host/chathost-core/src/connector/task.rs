@@ -66,7 +66,7 @@ async fn serve(app: &Rc<App>, session: &Rc<Session>, connection: &Rc<Connection>
                 timer.as_mut().reset(next_look(app, connection));
             }
         }
-        if latest(app, connection) < timer.deadline() {
+        if over_at(app, connection) < timer.deadline() {
             timer.as_mut().reset(next_look(app, connection));
         }
         if let Some(reason) = connection.failed.get() {
@@ -192,11 +192,11 @@ fn overdue(app: &App, connection: &Connection) -> Option<CloseReason> {
 
 /// When to look at the clock again. Limits that were prolonged in the meantime cost one look, not one timer each.
 fn next_look(app: &App, connection: &Connection) -> Instant {
-    latest(app, connection).max(Instant::now() + Duration::from_millis(1))
+    over_at(app, connection).max(Instant::now() + Duration::from_millis(1))
 }
 
 /// When a limit of the connection is over.
-fn latest(app: &App, connection: &Connection) -> Instant {
+fn over_at(app: &App, connection: &Connection) -> Instant {
     let next = connection.deadline.get();
     match connection.blocked.get() {
         Some(since) => next.min(since + app.settings.limits.write_timeout()),
