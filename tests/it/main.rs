@@ -12,6 +12,7 @@ mod global_channels;
 mod handlers;
 mod hostile;
 mod house;
+mod order;
 mod rpc;
 mod session_service;
 mod sessions;

@@ -5,13 +5,10 @@
 
 use crate::{
     app::App,
-    connector::{Connection, PushEncoder},
+    connector::PushEncoder,
     envelope::{PushMessage, Uid},
 };
 use std::{rc::Rc, sync::Arc};
-
-/// Connections that are fetched from memory at the same time: about as many as a core has such requests under way.
-const FETCHED: usize = 16;
 
 /// Delivers to users of this frontend. Returns those that have no session here. `again`: the list is a channel's, and the
 /// same one will come again.
@@ -22,19 +19,15 @@ pub(crate) fn push(
     exclude: &[Uid],
     again: bool,
 ) -> Vec<Uid> {
-    let mut encoder = PushEncoder::new(message, latest(app, message));
+    let latest = latest(app, message);
     if again
         && exclude.is_empty()
-        && let Some(connections) = app.sessions.audience(recipients)
+        && let Some(group) = app.sessions.audience(recipients)
     {
-        for some in connections.chunks(FETCHED) {
-            Connection::fetch(some);
-            for connection in some {
-                connection.enqueue_push(app, &mut encoder);
-            }
-        }
+        group.push(app, message, latest);
         return Vec::new();
     }
+    let mut encoder = PushEncoder::new(message, latest);
     let mut unreached = Vec::new();
     for uid in recipients.iter() {
         if !exclude.is_empty() && exclude.contains(uid) {

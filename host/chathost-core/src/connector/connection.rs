@@ -7,7 +7,6 @@ use super::{
     wire::Framing,
 };
 use crate::{app::App, config::OutboxPolicy, error::Reply, wake::Wake};
-use bytes::Bytes;
 use pomelo_protocol::{PackageKind, text};
 use std::{
     cell::{Cell, RefCell},
@@ -106,15 +105,17 @@ impl Connection {
         self.peer
     }
 
-    /// Puts a push into the outbox, once the client takes data.
-    pub(crate) fn enqueue_push(self: &Rc<Self>, app: &App, encoder: &mut PushEncoder<'_>) {
+    /// Puts a push into the outbox, once the client takes data. False if it does not.
+    pub(crate) fn enqueue_push(self: &Rc<Self>, app: &App, encoder: &mut PushEncoder<'_>) -> bool {
         if self.state.get() != State::Working || self.failed.get().is_some() {
-            return;
+            return false;
         }
         let frame = encoder.encode(&self.wire.borrow());
+        let encoded = frame.is_some();
         if let Some(frame) = frame {
             self.enqueue(app, frame);
         }
+        encoded
     }
 
     /// Puts a frame into the outbox. When that is full the connection's policy decides.
@@ -124,6 +125,9 @@ impl Connection {
         }
         let limits = &app.settings.limits;
         let mut outbox = self.outbox.borrow_mut();
+        if outbox.open_run().is_some_and(|run| run.lets_go(self)) {
+            outbox.leave_run();
+        }
         let fits = outbox.push(frame, limits.outbox_bytes).or_else(|frame| {
             outbox.make_room(
                 &frame,
@@ -190,7 +194,7 @@ impl Connection {
         // A client that said good-bye has been answered by tungstenite.
         let silent = self.state.get() == State::Opening || reason == CloseReason::ClientClosed;
         if let Some(farewell) = self.wire.borrow().farewell().filter(|_| !silent) {
-            self.enqueue(app, Frame::kept(farewell));
+            self.enqueue(app, Frame::kept(farewell.into()));
         }
         self.closing.set(Some(reason));
         self.wake.wake();
@@ -228,10 +232,10 @@ impl Connection {
 
     /// WebSocket's own answers. A client that pings and does not read gets the newest pong, not all of them.
     pub(super) fn write_control(self: &Rc<Self>, app: &App, bytes: &[u8]) {
-        self.enqueue(app, Frame::control(Bytes::copy_from_slice(bytes)));
+        self.enqueue(app, Frame::control(bytes.into()));
     }
 
     pub(super) fn write_bytes(self: &Rc<Self>, app: &App, bytes: &[u8]) {
-        self.enqueue(app, Frame::kept(Bytes::copy_from_slice(bytes)));
+        self.enqueue(app, Frame::kept(bytes.into()));
     }
 }

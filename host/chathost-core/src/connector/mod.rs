@@ -12,6 +12,7 @@ mod inbound;
 mod listen;
 mod outbox;
 mod outgoing;
+mod push;
 mod stream;
 mod task;
 mod wire;
@@ -22,8 +23,8 @@ pub use connection::{Connection, State};
 pub use listen::serve;
 pub use outbox::Frame;
 pub use outgoing::Outgoing;
+pub(crate) use push::{Group, PushEncoder};
 #[doc(hidden)]
 pub use stream::{Broken, Event, Inflow};
 pub(crate) use task::FAREWELL;
-pub(crate) use wire::PushEncoder;
 pub use wire::{Tables, Wire};

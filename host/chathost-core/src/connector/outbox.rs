@@ -3,8 +3,9 @@
 //! It belongs to its server's thread, so there is no lock. It knows nothing of sockets: [`super::outgoing`] asks for
 //! bytes and reports how many the kernel took.
 
-use bytes::Bytes;
-use std::{collections::VecDeque, rc::Rc, sync::Arc};
+use super::push::Run;
+use bytes::BytesMut;
+use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc};
 
 /// Bytes for clients, encoded once and shared by all who get them. All on one thread, so sharing costs no lock.
 #[derive(Debug, Clone)]
@@ -12,8 +13,10 @@ pub struct Frame(Rc<Content>);
 
 #[derive(Debug)]
 struct Content {
-    bytes: Bytes,
+    bytes: RefCell<BytesMut>,
     class: Class,
+    /// Set if pushes may be appended for as long as this is open.
+    run: Option<Rc<Run>>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -30,30 +33,48 @@ enum Class {
 
 impl Frame {
     /// A push. `latest` names its route if only the newest of that route counts.
-    pub fn push(bytes: Bytes, latest: Option<Arc<str>>) -> Self {
-        Self::new(bytes, latest.map_or(Class::Push, Class::Latest))
+    pub fn push(bytes: BytesMut, latest: Option<Arc<str>>) -> Self {
+        Self::new(bytes, latest.map_or(Class::Push, Class::Latest), None)
+    }
+
+    /// The first push of a run.
+    pub(super) fn run(bytes: BytesMut, run: &Rc<Run>) -> Self {
+        Self::new(bytes, Class::Push, Some(run.clone()))
     }
 
     /// A response, a heartbeat, a kick.
-    pub fn kept(bytes: Bytes) -> Self {
-        Self::new(bytes, Class::Kept)
+    pub fn kept(bytes: BytesMut) -> Self {
+        Self::new(bytes, Class::Kept, None)
     }
 
     /// A pong, or the answer to a close.
-    pub fn control(bytes: Bytes) -> Self {
-        Self::new(bytes, Class::Control)
+    pub fn control(bytes: BytesMut) -> Self {
+        Self::new(bytes, Class::Control, None)
     }
 
-    fn new(bytes: Bytes, class: Class) -> Self {
-        Self(Rc::new(Content { bytes, class }))
+    fn new(bytes: BytesMut, class: Class, run: Option<Rc<Run>>) -> Self {
+        Self(Rc::new(Content {
+            bytes: RefCell::new(bytes),
+            class,
+            run,
+        }))
     }
 
-    fn len(&self) -> usize {
-        self.0.bytes.len()
+    /// The next push of an open run.
+    pub(super) fn append(&self, bytes: &[u8]) {
+        self.0.bytes.borrow_mut().extend_from_slice(bytes);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.bytes.borrow().len()
     }
 
     fn cost(&self) -> usize {
         self.len() + OVERHEAD
+    }
+
+    fn open_run(&self) -> Option<&Rc<Run>> {
+        self.0.run.as_ref().filter(|run| run.is_open())
     }
 
     fn is_control(&self) -> bool {
@@ -85,6 +106,10 @@ impl Frames {
         self.first = self.rest.pop_front();
     }
 
+    fn last(&self) -> Option<&Frame> {
+        self.rest.back().or(self.first.as_ref())
+    }
+
     fn last_mut(&mut self) -> Option<&mut Frame> {
         self.rest.back_mut().or(self.first.as_mut())
     }
@@ -106,7 +131,7 @@ impl Frames {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     frames: Frames,
-    /// What `frames` cost, those bytes already written of the first one included.
+    /// What all frames but the last cost, those bytes already written of the first one included. The last may grow.
     cost: usize,
     /// Bytes of the first frame that are written. A frame that has begun is never dropped.
     begun: usize,
@@ -120,23 +145,42 @@ impl Outbox {
             && !begun
             && let Some(last) = self.frames.last_mut().filter(|last| last.is_control())
         {
-            self.cost = self.cost - last.cost() + frame.cost();
             *last = frame;
             return Ok(());
         }
-        if self.cost + frame.cost() > limit && !self.is_empty() {
+        let cost = self.total();
+        if cost + frame.cost() > limit && !self.is_empty() {
             return Err(frame);
         }
-        self.cost += frame.cost();
+        self.cost = cost;
         self.frames.push(frame);
         Ok(())
+    }
+
+    /// What all frames cost.
+    fn total(&self) -> usize {
+        self.cost + self.frames.last().map_or(0, Frame::cost)
+    }
+
+    /// The run that still grows here. Nothing may be pushed behind it before it was left or closed.
+    pub(super) fn open_run(&self) -> Option<&Rc<Run>> {
+        self.frames.last()?.open_run()
+    }
+
+    /// Keeps of the open run what it has up to now.
+    pub(super) fn leave_run(&mut self) {
+        if let Some(last) = self.frames.last_mut() {
+            let so_far = last.0.bytes.borrow().clone();
+            *last = Frame::push(so_far, None);
+        }
     }
 
     /// Makes room for a frame by dropping pushes: older ones of its route if only the newest counts, and with
     /// `oldest_first` any, the oldest first.
     pub(crate) fn make_room(&mut self, frame: &Frame, limit: usize, oldest_first: bool) {
         // A quarter more than needed, so that a client that stays behind does not cost a search for every push.
-        let mut excess = (self.cost + frame.cost()).saturating_sub(limit - limit / 4);
+        let mut cost = self.total();
+        let mut excess = (cost + frame.cost()).saturating_sub(limit - limit / 4);
         let keep_first = usize::from(self.begun > 0);
         let mut place = 0;
         self.frames.retain(|old| {
@@ -150,33 +194,40 @@ impl Outbox {
                 return true;
             }
             excess = excess.saturating_sub(old.cost());
-            self.cost -= old.cost();
+            cost -= old.cost();
             false
         });
+        self.cost = cost - self.frames.last().map_or(0, Frame::cost);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.first.is_none()
     }
 
-    /// Hands `write` the next bytes: small frames gathered in `scratch`, a large one as it is.
+    /// Hands `write` the next bytes: small frames gathered in `scratch`, a large one as it is. Nothing is appended to what
+    /// was handed out.
     pub(crate) fn next<R>(
         &self,
         scratch: &mut Vec<u8>,
         gather: usize,
         write: impl FnOnce(&[u8]) -> R,
     ) -> Option<R> {
-        let first = self.frames.first.as_ref()?.0.bytes.get(self.begun..)?;
+        if let Some(run) = self.open_run() {
+            run.close();
+        }
+        let first = self.frames.first.as_ref()?.0.bytes.borrow();
+        let first = first.get(self.begun..)?;
         if self.frames.is_single() || first.len() >= gather {
             return Some(write(first));
         }
         scratch.clear();
         scratch.extend_from_slice(first);
         for frame in &self.frames.rest {
-            if scratch.len() + frame.len() > gather {
+            let bytes = frame.0.bytes.borrow();
+            if scratch.len() + bytes.len() > gather {
                 break;
             }
-            scratch.extend_from_slice(&frame.0.bytes);
+            scratch.extend_from_slice(&bytes);
         }
         Some(write(scratch))
     }
@@ -192,7 +243,9 @@ impl Outbox {
             .filter(|&len| len <= count)
         {
             count -= first;
-            self.cost -= first + OVERHEAD;
+            if !self.frames.is_single() {
+                self.cost -= first + OVERHEAD;
+            }
             self.frames.pop();
         }
         self.begun = count;
@@ -201,9 +254,9 @@ impl Outbox {
     /// Forgets everything but the rest of a frame that has begun.
     pub(crate) fn cut(&mut self) {
         let begun = self.frames.first.take().filter(|_| self.begun > 0);
-        let (written, cost) = (self.begun, begun.as_ref().map_or(0, Frame::cost));
+        let written = self.begun;
         self.clear();
-        (self.frames.first, self.begun, self.cost) = (begun, written, cost);
+        (self.frames.first, self.begun) = (begun, written);
     }
 
     /// Forgets everything: nobody will write it.
@@ -220,7 +273,7 @@ mod tests {
     const FRAME: usize = 4 + OVERHEAD;
 
     fn push(text: &'static str) -> Frame {
-        Frame::push(Bytes::from_static(text.as_bytes()), None)
+        Frame::push(BytesMut::from(text), None)
     }
 
     fn drain(outbox: &mut Outbox) -> String {
@@ -266,9 +319,7 @@ mod tests {
         }
         outbox.written(1);
         outbox.cut();
-        outbox
-            .push(Frame::kept(Bytes::from_static(b"bye")), 1000)
-            .unwrap();
+        outbox.push(Frame::kept(BytesMut::from("bye")), 1000).unwrap();
         assert_eq!(drain(&mut outbox), "111bye");
         assert_eq!(outbox.cost, 0);
         outbox.push(push("3333"), 1000).unwrap();
@@ -281,7 +332,7 @@ mod tests {
         let mut outbox = Outbox::default();
         for frame in [
             push("1111"),
-            Frame::kept(Bytes::from_static(b"kept")),
+            Frame::kept(BytesMut::from("kept")),
             push("2222"),
             push("3333"),
         ] {
@@ -300,7 +351,7 @@ mod tests {
 
     #[test]
     fn keeps_the_newest_of_a_route() {
-        let at = |text: &'static str| Frame::push(Bytes::from_static(text.as_bytes()), Some("onMove".into()));
+        let at = |text: &'static str| Frame::push(BytesMut::from(text), Some("onMove".into()));
         let mut outbox = Outbox::default();
         outbox.push(push("chat"), 2 * FRAME).unwrap();
         outbox.push(at("mov1"), 2 * FRAME).unwrap();
@@ -310,8 +361,36 @@ mod tests {
     }
 
     #[test]
+    fn a_run_grows_until_it_is_written_or_left() {
+        let limit = 5 * FRAME;
+        let run = Run::of(8);
+        let frame = Frame::run("run1".into(), &run);
+        let (mut stays, mut leaves) = (Outbox::default(), Outbox::default());
+        for outbox in [&mut stays, &mut leaves] {
+            outbox.push(push("1111"), limit).unwrap();
+            outbox.push(frame.clone(), limit).unwrap();
+        }
+        frame.append(b"run2");
+        leaves.leave_run();
+        leaves.push(push("2222"), limit).unwrap();
+        frame.append(b"run3");
+
+        assert!(stays.open_run().is_some() && leaves.open_run().is_none());
+        assert_eq!(
+            (stays.total(), leaves.total()),
+            (2 * FRAME + 8, 3 * FRAME + 4),
+            "what was appended costs its bytes"
+        );
+        assert_eq!(drain(&mut leaves), "1111run1run22222");
+        assert!(run.is_open());
+        assert_eq!(drain(&mut stays), "1111run1run2run3");
+        assert!(!run.is_open(), "what is written grows no more");
+        assert_eq!((stays.cost, leaves.cost), (0, 0));
+    }
+
+    #[test]
     fn one_pong_is_enough() {
-        let control = |text: &'static str| Frame::control(Bytes::from_static(text.as_bytes()));
+        let control = |text: &'static str| Frame::control(BytesMut::from(text));
         let mut outbox = Outbox::default();
         for frame in [
             control("p1"),

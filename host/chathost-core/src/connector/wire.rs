@@ -1,11 +1,9 @@
 //! How bytes look on one connection: framing, dictionary, protobuf; pinned when the client shook hands.
 //!
 //! Connections that look alike share one [`Wire`], so a push is encoded once per wire and its bytes are shared by all
-//! ([`PushEncoder`]).
+//! ([`super::PushEncoder`]).
 
-use super::outbox::Frame;
-use crate::envelope::PushMessage;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use pomelo_protocol::{
     Astral, Dictionary, Error, Message, MessageRoute, PackageKind, Protos, RouteRef, text,
 };
@@ -69,14 +67,14 @@ impl Wire {
     }
 
     /// A response. It carries no route, but the route of the request decides whether it is protobuf.
-    pub(super) fn encode_response(&self, id: u64, route: &str, body: &[u8]) -> Result<Bytes, Error> {
+    pub(super) fn encode_response(&self, id: u64, route: &str, body: &[u8]) -> Result<BytesMut, Error> {
         let body = self.encode_body(route, body);
         self.frame(body.len() + 32, |dst| {
             pomelo_protocol::encode_response(dst, id, &body)
         })
     }
 
-    fn encode_push(&self, route: &str, body: &[u8]) -> Result<Bytes, Error> {
+    pub(super) fn encode_push(&self, route: &str, body: &[u8]) -> Result<BytesMut, Error> {
         let code = self
             .tables
             .dictionary
@@ -90,7 +88,7 @@ impl Wire {
     }
 
     /// A package other than data.
-    pub(super) fn encode_package(&self, kind: PackageKind, body: &[u8]) -> Result<Bytes, Error> {
+    pub(super) fn encode_package(&self, kind: PackageKind, body: &[u8]) -> Result<BytesMut, Error> {
         self.frame(body.len() + 8, |dst| {
             pomelo_protocol::encode_package(dst, kind, body)
         })
@@ -124,11 +122,11 @@ impl Wire {
         &self,
         size: usize,
         encode: impl FnOnce(&mut BytesMut) -> Result<(), Error>,
-    ) -> Result<Bytes, Error> {
+    ) -> Result<BytesMut, Error> {
         if self.framing == Framing::Tcp {
             let mut dst = BytesMut::with_capacity(size);
             encode(&mut dst)?;
-            return Ok(dst.freeze());
+            return Ok(dst);
         }
         let mut dst = BytesMut::with_capacity(HEADROOM + size);
         dst.put_bytes(0, HEADROOM);
@@ -155,7 +153,8 @@ impl Wire {
             }
         };
         dst[HEADROOM - length..HEADROOM].copy_from_slice(&header[..length]);
-        Ok(dst.freeze().split_off(HEADROOM - length))
+        dst.advance(HEADROOM - length);
+        Ok(dst)
     }
 }
 
@@ -227,42 +226,6 @@ impl Wires {
         });
         known.push(wire.clone());
         wire
-    }
-}
-
-/// Encodes one push for many connections: once per form of the wire.
-#[derive(Debug)]
-pub(crate) struct PushEncoder<'a> {
-    message: &'a PushMessage,
-    latest: bool,
-    done: Vec<(Rc<Wire>, Option<Frame>)>,
-}
-
-impl<'a> PushEncoder<'a> {
-    /// `latest`: only the newest push of this route counts for a client that is behind.
-    pub(crate) fn new(message: &'a PushMessage, latest: bool) -> Self {
-        Self {
-            message,
-            latest,
-            done: Vec::new(),
-        }
-    }
-
-    /// The frame for connections of this form; `None` if it cannot be encoded.
-    pub(crate) fn encode(&mut self, wire: &Rc<Wire>) -> Option<Frame> {
-        if let Some((_, frame)) = self.done.iter().find(|(known, _)| Rc::ptr_eq(known, wire)) {
-            return frame.clone();
-        }
-        let PushMessage { route, body } = self.message;
-        let bytes = wire.encode_push(route, body);
-        if let Err(error) = &bytes {
-            tracing::warn!(%route, %error, "a push could not be encoded");
-        }
-        let frame = bytes
-            .ok()
-            .map(|bytes| Frame::push(bytes, self.latest.then(|| route.clone())));
-        self.done.push((wire.clone(), frame.clone()));
-        frame
     }
 }
 

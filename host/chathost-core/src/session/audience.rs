@@ -4,7 +4,11 @@
 //! of each uid anew takes a seventh of a delivery in backlog (a hash, a comparison and two cache misses a member), so what
 //! was found is kept until a uid is bound or unbound here.
 
-use crate::{connector::Connection, envelope::Uid, map::Map};
+use crate::{
+    connector::{Connection, Group},
+    envelope::Uid,
+    map::Map,
+};
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 /// Smaller groups are found faster than looked up here.
@@ -13,9 +17,6 @@ const SMALLEST: usize = 4;
 /// Connections of groups that are kept. More, and all are forgotten.
 const MOST: usize = 65_536;
 
-/// The connections of one group, in its order. Not its sessions: each would be one more cache line of a delivery.
-pub(crate) type Connections = Rc<[Rc<Connection>]>;
-
 /// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Audiences(RefCell<Kept>);
@@ -23,7 +24,7 @@ pub(super) struct Audiences(RefCell<Kept>);
 #[derive(Debug, Default)]
 struct Kept {
     /// By where the list is. Kept lists are alive, so one address is one list.
-    groups: Map<usize, (Arc<[Uid]>, Connections)>,
+    groups: Map<usize, (Arc<[Uid]>, Rc<Group>)>,
     connections: usize,
 }
 
@@ -33,22 +34,22 @@ impl Audiences {
         &self,
         uids: &Arc<[Uid]>,
         find: impl Fn(&Uid) -> Option<Rc<Connection>>,
-    ) -> Option<Connections> {
+    ) -> Option<Rc<Group>> {
         if uids.len() < SMALLEST {
             return None;
         }
         let place = Arc::as_ptr(uids).addr();
-        if let Some((_, connections)) = self.0.borrow().groups.get(&place) {
-            return Some(connections.clone());
+        if let Some((_, group)) = self.0.borrow().groups.get(&place) {
+            return Some(group.clone());
         }
-        let connections: Connections = uids.iter().map(find).collect::<Option<Vec<_>>>()?.into();
+        let group = Rc::new(Group::new(uids.iter().map(find).collect::<Option<_>>()?));
         let mut kept = self.0.borrow_mut();
         if kept.connections + uids.len() > MOST {
             *kept = Kept::default();
         }
         kept.connections += uids.len();
-        kept.groups.insert(place, (uids.clone(), connections.clone()));
-        Some(connections)
+        kept.groups.insert(place, (uids.clone(), group.clone()));
+        Some(group)
     }
 
     /// A uid was bound or unbound.

@@ -5,15 +5,12 @@
 
 use crate::{
     app::App,
-    connector::{CloseReason, Connection},
+    connector::{CloseReason, Connection, Group},
     envelope::{ServerId, SessionOp, SessionTarget, Uid},
     error::CallError,
     handler::{Event, Listener},
     map::Map,
-    session::{
-        BackendSession, Settings, Snapshot,
-        audience::{Audiences, Connections},
-    },
+    session::{BackendSession, Settings, Snapshot, audience::Audiences},
 };
 use serde_json::Value;
 use std::{
@@ -154,7 +151,7 @@ impl SessionService {
 
     /// The connections of a large group, if each of its uids has exactly one. For the push path: asked again for the same
     /// list, it looks nobody up.
-    pub(crate) fn audience(&self, uids: &Arc<[Uid]>) -> Option<Connections> {
+    pub(crate) fn audience(&self, uids: &Arc<[Uid]>) -> Option<Rc<Group>> {
         let by_uid = self.by_uid.borrow();
         self.audiences.of(uids, |uid| {
             by_uid

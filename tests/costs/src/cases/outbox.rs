@@ -2,7 +2,7 @@
 
 use super::Routine;
 use crate::{crowd::Client, stage::Stage};
-use bytes::Bytes;
+use bytes::BytesMut;
 use chathost_core::connector::Frame;
 use std::path::Path;
 
@@ -22,7 +22,7 @@ fn flush(frames: usize) -> Routine {
     let client = Client::enter(&stage, &app, address);
     let session = app.sessions.all().pop().expect("the client's");
     // As long as a push of a hundred bytes with its headers.
-    let frame = Frame::push(Bytes::from(vec![b'x'; 120]), None);
+    let frame = Frame::push(BytesMut::from(&[b'x'; 120][..]), None);
     Box::new(move |meter| {
         // The runtime knows the sockets.
         let _ = &stage;
