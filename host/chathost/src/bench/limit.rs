@@ -1,14 +1,17 @@
 //! The limit: what no chat server can do better. A bare epoll loop in a process of its own, which writes given bytes to
-//! given sockets, once each, and knows nothing of chats.
+//! given sockets and knows nothing of chats: each for itself, or, if it gathers, all that wait for a socket at once.
 //!
 //! A client first names its room in four bytes, and gets [`WELCOME`]. Then whatever it sends is `length` in four bytes and a frame, which
-//! every socket of the room gets as it is, with one write. The bench starts it as a child ([`Limit::start`]), which ends
+//! every socket of the room gets as it is. The bench starts it as a child ([`Limit::start`]), which ends
 //! when its standard input does.
 
 use anyhow::Context;
-use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{
+    Timespec,
+    epoll::{self, EventData, EventFlags},
+};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     io::{self, BufRead, BufReader, ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, Stdio},
@@ -23,9 +26,10 @@ pub(crate) struct Limit {
 
 impl Limit {
     /// Starts this program again, as a limit.
-    pub(crate) fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start(gathers: bool) -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["bench", "limit-server"])
+            .args(gathers.then_some("--gather"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -70,16 +74,39 @@ const WELCOME: &[u8] = b"\x82\x06\x04\0\0\x02\x06\0";
 const LISTENER: u64 = u64::MAX;
 const STDIN: u64 = u64::MAX - 1;
 
+/// Sockets written to before it is looked whether something came: what comes meanwhile goes with the rest.
+const SLICE: usize = 64;
+/// What a room's log may have before it is looked who has all of it.
+const LOG: usize = 1024 * 1024;
+
 struct Socket {
     stream: TcpStream,
     room: Option<u32>,
     partial: Vec<u8>,
     /// What the socket did not take.
     rest: Vec<u8>,
+    /// If it gathers: what of the room's log it got, and whether it is among those that get more.
+    taken: usize,
+    waits: bool,
+}
+
+#[derive(Default)]
+struct Room {
+    members: Vec<usize>,
+    /// If it gathers: what some of the members did not get yet.
+    log: Vec<u8>,
+}
+
+struct Server {
+    gathers: bool,
+    sockets: Vec<Socket>,
+    rooms: HashMap<u32, Room>,
+    /// Who gets more, in the order in which it came.
+    waiting: VecDeque<usize>,
 }
 
 /// The child's life: says where it listens, and serves until its standard input ends.
-pub(crate) fn serve() -> io::Result<()> {
+pub(crate) fn serve(gathers: bool) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     // The library's 128 would make a thousand clients wait.
     rustix::net::listen(&listener, 4096)?;
@@ -88,30 +115,37 @@ pub(crate) fn serve() -> io::Result<()> {
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     epoll::add(&poll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
     epoll::add(&poll, io::stdin(), EventData::new_u64(STDIN), EventFlags::IN)?;
-    let mut sockets: Vec<Socket> = Vec::new();
-    let mut rooms: HashMap<u32, Vec<usize>> = HashMap::new();
+    let mut server = Server {
+        gathers,
+        sockets: Vec::new(),
+        rooms: HashMap::new(),
+        waiting: VecDeque::new(),
+    };
     let mut ready = Vec::with_capacity(1024);
     let mut buffer = vec![0; 64 * 1024];
+    let at_once = Timespec::default();
     loop {
         ready.clear();
-        match epoll::wait(&poll, rustix::buffer::spare_capacity(&mut ready), None) {
+        let patience = (!server.waiting.is_empty()).then_some(&at_once);
+        match epoll::wait(&poll, rustix::buffer::spare_capacity(&mut ready), patience) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         for event in &ready {
             match event.data.u64() {
                 STDIN => return Ok(()),
-                LISTENER => accept(&listener, &poll, &mut sockets)?,
+                LISTENER => accept(&listener, &poll, &mut server.sockets)?,
                 number => {
                     let number = number as usize;
-                    let Some(socket) = sockets.get_mut(number) else {
+                    let Some(socket) = server.sockets.get_mut(number) else {
                         continue;
                     };
                     socket.write(&[]);
-                    read(number, &mut sockets, &mut rooms, &mut buffer);
+                    server.read(number, &mut buffer);
                 }
             }
         }
+        server.write_slice();
     }
 }
 
@@ -126,49 +160,100 @@ fn accept(listener: &TcpListener, poll: &rustix::fd::OwnedFd, sockets: &mut Vec<
             room: None,
             partial: Vec::new(),
             rest: Vec::new(),
+            taken: 0,
+            waits: false,
         });
     }
     Ok(())
 }
 
-/// Reads what there is and writes what it asks for.
-fn read(number: usize, sockets: &mut [Socket], rooms: &mut HashMap<u32, Vec<usize>>, buffer: &mut [u8]) {
-    loop {
-        let Some(socket) = sockets.get_mut(number) else {
-            return;
-        };
-        let count = match socket.stream.read(buffer) {
-            Ok(0) => return,
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(_) => return,
-        };
-        socket
-            .partial
-            .extend_from_slice(buffer.get(..count).unwrap_or_default());
-        let mut bytes = std::mem::take(&mut socket.partial);
-        let mut done = 0;
-        if socket.room.is_none()
-            && let Some(room) = bytes.first_chunk::<4>()
-        {
-            let room = u32::from_be_bytes(*room);
-            socket.room = Some(room);
-            rooms.entry(room).or_default().push(number);
-            socket.write(WELCOME);
-            done = 4;
-        }
-        let members = socket.room.and_then(|room| rooms.get(&room));
-        while let Some((frame, all)) = frame(bytes.get(done..).unwrap_or_default()) {
-            for &member in members.into_iter().flatten() {
-                if let Some(member) = sockets.get_mut(member) {
-                    member.write(frame);
-                }
+impl Server {
+    /// Reads what there is, and writes what it asks for, or puts it into the room's log.
+    fn read(&mut self, number: usize, buffer: &mut [u8]) {
+        loop {
+            let Some(socket) = self.sockets.get_mut(number) else {
+                return;
+            };
+            let count = match socket.stream.read(buffer) {
+                Ok(0) => return,
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => return,
+            };
+            socket
+                .partial
+                .extend_from_slice(buffer.get(..count).unwrap_or_default());
+            let mut bytes = std::mem::take(&mut socket.partial);
+            let mut done = 0;
+            if socket.room.is_none()
+                && let Some(room) = bytes.first_chunk::<4>()
+            {
+                let number_of_room = u32::from_be_bytes(*room);
+                let room = self.rooms.entry(number_of_room).or_default();
+                socket.room = Some(number_of_room);
+                socket.taken = room.log.len();
+                room.members.push(number);
+                socket.write(WELCOME);
+                done = 4;
             }
-            done += all;
+            let mut room = socket.room.and_then(|room| self.rooms.get_mut(&room));
+            while let Some((frame, all)) = frame(bytes.get(done..).unwrap_or_default()) {
+                if let Some(room) = &mut room {
+                    if self.gathers {
+                        room.log.extend_from_slice(frame);
+                    }
+                    for &member in &room.members {
+                        let Some(socket) = self.sockets.get_mut(member) else {
+                            continue;
+                        };
+                        if !self.gathers {
+                            socket.write(frame);
+                        } else if !std::mem::replace(&mut socket.waits, true) {
+                            self.waiting.push_back(member);
+                        }
+                    }
+                }
+                done += all;
+            }
+            bytes.drain(..done);
+            if let Some(socket) = self.sockets.get_mut(number) {
+                socket.partial = bytes;
+            }
         }
-        bytes.drain(..done);
-        if let Some(socket) = sockets.get_mut(number) {
-            socket.partial = bytes;
+    }
+
+    /// Writes to some of those that wait all there is for them.
+    fn write_slice(&mut self) {
+        for _ in 0..SLICE {
+            let Some(number) = self.waiting.pop_front() else {
+                return;
+            };
+            let Some(socket) = self.sockets.get_mut(number) else {
+                continue;
+            };
+            let Some(room) = socket.room.and_then(|room| self.rooms.get_mut(&room)) else {
+                continue;
+            };
+            socket.write(room.log.get(socket.taken..).unwrap_or_default());
+            socket.taken = room.log.len();
+            socket.waits = false;
+            if room.log.len() > LOG {
+                room.forget(&mut self.sockets);
+            }
+        }
+    }
+}
+
+impl Room {
+    /// Drops of the log what everybody has.
+    fn forget(&mut self, sockets: &mut [Socket]) {
+        let taken = |&member: &usize| sockets.get(member).map(|socket| socket.taken);
+        let least = self.members.iter().filter_map(taken).min().unwrap_or_default();
+        self.log.drain(..least.min(self.log.len()));
+        for &member in &self.members {
+            if let Some(socket) = sockets.get_mut(member) {
+                socket.taken -= least;
+            }
         }
     }
 }

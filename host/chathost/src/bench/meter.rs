@@ -4,7 +4,7 @@
 use super::{
     fleet::Fleet,
     histogram::Histogram,
-    process::{Process, Usage},
+    process::{self, Process, Usage},
 };
 use anyhow::bail;
 use std::{
@@ -78,6 +78,8 @@ pub(crate) struct Part {
     /// The bench's own CPU time in nanoseconds.
     pub(crate) own_cpu: u64,
     pub(crate) memory: Option<u64>,
+    /// Of the machine's processor time, what its host gave to others, and all.
+    pub(crate) stolen: (u64, u64),
     /// Reads of the bench.
     pub(crate) reads: u64,
     /// What only this scenario has: name, value, unit.
@@ -91,6 +93,7 @@ pub(crate) struct Mark {
     reads: u64,
     usage: Usage,
     own: Usage,
+    stolen: (u64, u64),
 }
 
 impl Meter {
@@ -176,6 +179,7 @@ impl Part {
             usage: Usage::default(),
             own_cpu: 0,
             memory: None,
+            stolen: (0, 0),
             reads: 0,
             more: Vec::new(),
         }
@@ -204,6 +208,7 @@ impl Part {
             reads: fleet.reads,
             usage: process.map(Process::usage).unwrap_or_default(),
             own: Process::own().usage(),
+            stolen: process::stolen().unwrap_or_default(),
         }
     }
 
@@ -212,6 +217,9 @@ impl Part {
         self.seconds += (fleet.now() - mark.now) as f64 / 1e9;
         self.reads += fleet.reads - mark.reads;
         self.own_cpu += Process::own().usage().since(&mark.own).cpu().unwrap_or(0);
+        let (stolen, all) = process::stolen().unwrap_or_default();
+        self.stolen.0 += stolen.saturating_sub(mark.stolen.0);
+        self.stolen.1 += all.saturating_sub(mark.stolen.1);
         if let Some(process) = process {
             self.usage.add(&process.usage().since(&mark.usage));
             self.memory = process.memory();

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Vec<Part>> {
     more_files();
     match args.scenario {
         Scenario::LimitServer => {
-            limit::serve()?;
+            limit::serve(args.gather)?;
             Ok(Vec::new())
         }
         Scenario::Limit => scenario::talk::limit(args),

@@ -88,6 +88,9 @@ pub(crate) struct BenchArgs {
     /// fanout, mixed: the limit in turns with the server, and the ratio
     #[arg(long)]
     pub(crate) with_limit: bool,
+    /// fanout, mixed, limit: the limit writes all that waits for a socket at once, as a good server does
+    #[arg(long)]
+    pub(crate) gather: bool,
     /// fanout, saturate, mixed, limit: how many turns the time is divided into
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,

@@ -158,6 +158,19 @@ impl Usage {
     }
 }
 
+/// The time that the host of this virtual machine gave to others while something wanted to run, and all time, in the same
+/// unit; `None` where nobody says so.
+pub(crate) fn stolen() -> Option<(u64, u64)> {
+    stolen_of(&fs::read_to_string("/proc/stat").ok()?)
+}
+
+/// `cpu` and then user, nice, system, idle, iowait, irq, softirq and steal, of all processors.
+fn stolen_of(stat: &str) -> Option<(u64, u64)> {
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
+    let times: Vec<u64> = fields.take(8).map_while(|time| time.parse().ok()).collect();
+    Some((*times.get(7)?, times.iter().sum()))
+}
+
 /// The inode, if this line of `/proc/net/tcp` is a socket that listens on the port.
 fn listener(line: &str, port: u16) -> Option<&str> {
     let mut fields = line.split_whitespace();
@@ -194,6 +207,9 @@ mod tests {
         assert_eq!(listener(line, 3051), None);
         assert_eq!(listener(&line.replace(" 0A ", " 01 "), 3050), None);
         assert_eq!(listener("  sl  local_address rem_address", 3050), None);
+        let stat = "cpu  10 0 20 60 0 0 5 5 0 0\ncpu0 1 0 0 0 0 0 0 0 0 0\n";
+        assert_eq!(stolen_of(stat), Some((5, 100)));
+        assert_eq!(stolen_of("cpu  1 2 3\n"), None);
         assert_eq!(field("a: 1\nVmRSS:\t  123 kB\n", "VmRSS:"), Some(123));
     }
 

@@ -1,8 +1,8 @@
 //! `saturate`: how much a server can deliver, how quick it is at half of that, and what becomes of it at twice that.
 //!
 //! Open loop all the way: messages are said when they are due, whether the server keeps up or not, and times count from
-//! then. The limit talks in turns with the server at half: at the same rate, and one message at a time, which is as
-//! quick as the machine ever is.
+//! then. Two limits talk in turns with the server at half: one that gathers, at the same rate, and one that has one message at a
+//! time, which is as quick as the machine ever is.
 
 use super::talk::{NONE, add_limit, add_server, sizes};
 use crate::bench::{
@@ -16,7 +16,7 @@ use crate::bench::{
     round::{Done, Talk},
     search,
 };
-use anyhow::Context;
+use anyhow::{Context, bail};
 use std::time::Duration;
 
 /// How long a rate is tried.
@@ -52,8 +52,8 @@ struct Trial {
 /// What was measured at half of saturation.
 struct Half {
     server: Part,
-    /// The limit at the same rate, if it keeps up: it gathers nothing, so a server that does may be ahead of it.
-    limit: Option<Part>,
+    /// The limit at the same rate. It gathers, or it could not keep up with a server that does.
+    limit: Part,
     /// The limit, one message at a time.
     alone: Part,
 }
@@ -68,20 +68,9 @@ pub(crate) fn run(args: &BenchArgs, setting: &Setting) -> anyhow::Result<Vec<Par
         alone,
     } = stand.half(rate / 2.0)?;
     compare(&mut server, &alone, "one at a time");
-    match &limit {
-        Some(limit) => compare(&mut server, limit, "same rate"),
-        None => {
-            let most = alone.meter.said as f64 / alone.seconds.max(1e-9);
-            server.note(
-                "the limit falls behind at this rate; one by one it says",
-                most,
-                "messages/s",
-            );
-        }
-    }
+    compare(&mut server, &limit, "gathering at the same rate");
     let twice = stand.twice(rate, 2 * server.meter.complete.quantile(0.99))?;
-    let parts = [Some(saturation), Some(server), limit, Some(alone), Some(twice)];
-    Ok(parts.into_iter().flatten().collect())
+    Ok(vec![saturation, server, limit, alone, twice])
 }
 
 fn compare(server: &mut Part, limit: &Part, how: &str) {
@@ -192,22 +181,19 @@ impl<'a> Stand<'a> {
         Ok((trial, part))
     }
 
-    /// The server and the limit in turns: the server, the limit at the same rate, and one message at a time.
+    /// The server and the limits in turns: the server, the limit at the same rate, and one message at a time.
     fn half(&mut self, rate: f64) -> anyhow::Result<Half> {
         let rooms = self.server()?;
         rooms.pace = Pace::Rate(rate);
         rooms.take_part("half");
-        // Dropped, and ended, when this has.
-        let limit = Limit::start()?;
         let people = self.fleet.len();
-        let (pace, bytes) = (Pace::Burst(1), self.args.bytes);
-        let rooms = Rooms::new(Target::Limit, people, &self.sizes, self.args.senders, pace, bytes);
-        add_limit(&mut self.talk, &mut self.fleet, &limit, rooms, bytes)?;
-        let keeps_up = self.limit(Pace::Rate(rate), TRIAL, NONE)? <= BEHIND * TRIAL.as_secs_f64();
-        let mut open = Part::new("limit");
-        self.exchange(&mut open);
-        open = open.warmed_up();
-        let mut alone = Part::new("limit, 1 by 1");
+        // Dropped, and ended, when this has.
+        let limits = [Limit::start(true)?, Limit::start(false)?];
+        for (limit, pace) in limits.iter().zip([Pace::Rate(rate), Pace::Burst(1)]) {
+            let (base, bytes) = (self.fleet.len(), self.args.bytes);
+            let rooms = Rooms::new(Target::Limit, base, &self.sizes, self.args.senders, pace, bytes);
+            add_limit(&mut self.talk, &mut self.fleet, limit, rooms, bytes)?;
+        }
         let rounds = self.args.rounds;
         let length = Duration::from_secs_f64(self.args.seconds / f64::from(rounds));
         for round in 0..rounds {
@@ -216,41 +202,22 @@ impl<'a> Stand<'a> {
                 before: f64::from(round) * share,
                 share,
             };
-            self.talk.round(&mut self.fleet, 0, length, done)?;
-            self.exchange(&mut alone);
-            self.limit(Pace::Burst(1), length, done)?;
-            self.exchange(&mut alone);
-            if keeps_up {
-                self.exchange(&mut open);
-                self.limit(Pace::Rate(rate), length, done)?;
-                self.exchange(&mut open);
+            for which in 0..self.talk.rooms.len() {
+                self.talk.round(&mut self.fleet, which, length, done)?;
             }
         }
+        let mut parts = self.talk.rooms.iter_mut().map(|rooms| rooms.take_part(""));
+        let (Some(server), Some(mut limit), Some(mut alone)) = (parts.next(), parts.next(), parts.next())
+        else {
+            bail!("there are no rooms");
+        };
+        limit.name = "limit, gathers".to_owned();
+        alone.name = "limit, 1 by 1".to_owned();
         self.talk.rooms.truncate(1);
         for connection in people..self.fleet.len() {
             self.fleet.close(connection);
         }
-        let half = self.talk.rooms.first_mut().context("there are no rooms")?;
-        Ok(Half {
-            server: half.take_part(""),
-            limit: keeps_up.then_some(open),
-            alone,
-        })
-    }
-
-    /// How many seconds after the end it delivered the last.
-    fn limit(&mut self, pace: Pace, length: Duration, done: Done) -> anyhow::Result<f64> {
-        if let Some(rooms) = self.talk.rooms.last_mut() {
-            rooms.pace = pace;
-        }
-        Ok(self.talk.round(&mut self.fleet, 1, length, done)?)
-    }
-
-    /// What the limit does from now on is counted there.
-    fn exchange(&mut self, part: &mut Part) {
-        if let Some(rooms) = self.talk.rooms.last_mut() {
-            std::mem::swap(&mut rooms.part, part);
-        }
+        Ok(Half { server, limit, alone })
     }
 
     /// Twice as much as the server keeps up with, and what happens afterwards. `normal`: nanoseconds until everybody

@@ -77,7 +77,7 @@ fn run(
     // Dropped, and ended, when the run has.
     let mut child = None;
     if with_limit {
-        let limit = child.insert(Limit::start()?);
+        let limit = child.insert(Limit::start(args.gather)?);
         let rooms = Rooms::new(Target::Limit, fleet.len(), sizes, senders, pace, args.bytes);
         add_limit(&mut talk, &mut fleet, limit, rooms, args.bytes)?;
     }
