@@ -95,19 +95,13 @@ struct Frames {
 }
 
 impl Frames {
-    fn push(&mut self, frame: Frame) {
-        match &self.first {
-            None => self.first = Some(frame),
-            Some(_) => self.rest.push_back(frame),
-        }
-    }
-
     fn pop(&mut self) {
         self.first = self.rest.pop_front();
     }
 
     fn last(&self) -> Option<&Frame> {
-        self.rest.back().or(self.first.as_ref())
+        let first = self.first.as_ref()?;
+        Some(self.rest.back().unwrap_or(first))
     }
 
     fn last_mut(&mut self) -> Option<&mut Frame> {
@@ -140,6 +134,10 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// Appends a frame, or gives it back if it does not fit. Alone any frame fits, or a large one never would.
     pub(crate) fn push(&mut self, frame: Frame, limit: usize) -> Result<(), Frame> {
+        if self.is_empty() {
+            self.frames.first = Some(frame);
+            return Ok(());
+        }
         let begun = self.begun > 0 && self.frames.is_single();
         if frame.is_control()
             && !begun
@@ -149,11 +147,11 @@ impl Outbox {
             return Ok(());
         }
         let cost = self.total();
-        if cost + frame.cost() > limit && !self.is_empty() {
+        if cost + frame.cost() > limit {
             return Err(frame);
         }
         self.cost = cost;
-        self.frames.push(frame);
+        self.frames.rest.push_back(frame);
         Ok(())
     }
 
@@ -212,7 +210,7 @@ impl Outbox {
         gather: usize,
         write: impl FnOnce(&[u8]) -> R,
     ) -> Option<R> {
-        if let Some(run) = self.open_run() {
+        if let Some(run) = &self.frames.last()?.0.run {
             run.close();
         }
         let first = self.frames.first.as_ref()?.0.bytes.borrow();
@@ -235,18 +233,16 @@ impl Outbox {
     /// The kernel took this many bytes.
     pub(crate) fn written(&mut self, mut count: usize) {
         count += self.begun;
-        while let Some(first) = self
-            .frames
-            .first
-            .as_ref()
-            .map(Frame::len)
-            .filter(|&len| len <= count)
-        {
-            count -= first;
-            if !self.frames.is_single() {
-                self.cost -= first + OVERHEAD;
+        while let Some(first) = &self.frames.first {
+            let len = first.len();
+            if len > count {
+                break;
             }
+            count -= len;
             self.frames.pop();
+            if !self.is_empty() {
+                self.cost -= len + OVERHEAD;
+            }
         }
         self.begun = count;
     }

@@ -67,20 +67,24 @@ fn add(app: &Rc<App>, channel: &Rc<Channel>, uid: &str, sid: &str) {
 }
 
 pub(super) fn deliver_to_1(program: &Path) -> Routine {
-    deliver(program, 1)
+    deliver(program, 1, 1)
 }
 
 pub(super) fn deliver_to_100(program: &Path) -> Routine {
-    deliver(program, 100)
+    deliver(program, 100, 1)
 }
 
 pub(super) fn deliver_to_10000(program: &Path) -> Routine {
-    deliver(program, 10_000)
+    deliver(program, 10_000, 1)
+}
+
+pub(super) fn deliver_16_to_100(program: &Path) -> Routine {
+    deliver(program, 100, 16)
 }
 
 /// The frontend's part: the frame is made once and put into each member's outbox, and the connection on the list of
-/// those to flush.
-fn deliver(program: &Path, members: usize) -> Routine {
+/// those to flush. Of several `in_a_row` only the first; the others are appended to its frame.
+fn deliver(program: &Path, members: usize, in_a_row: u64) -> Routine {
     let stage = Stage::new();
     let app = stage.app("connector-1");
     stage.turns(&app);
@@ -101,7 +105,7 @@ fn deliver(program: &Path, members: usize) -> Routine {
                 .push_message(&app, &channel, &message, &Default::default());
             assert_eq!(unreached.expect("a channel"), []);
         };
-        meter.batches(1, push, || flush(&stage, &app, members));
+        meter.batches(in_a_row, push, || flush(&stage, &app, members));
     })
 }
 
