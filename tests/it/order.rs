@@ -1,16 +1,24 @@
 //! Everybody gets exactly what was said to him, in the order in which it was said, whatever is said to others in between
 //! and however much of it leaves in one write.
 
-use chathost_tests::{Client, Cluster, Event, Hello, Setup, Transport, within};
+use chathost_tests::{Client, Cluster, Event, Hello, Setup, Socket, Transport, within};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 /// Says what it is asked to, numbers it, and remembers to whom it was said.
 const CHAT: &str = r#"
 local labHandler = {}
-local said, channels = {}, app.channelService
+local said, groups, channels = {}, {}, app.channelService
+
+-- Few groups, many messages: each group is kept once, and its place noted for each message.
+local function note(uids)
+  local key = table.concat(uids, " ")
+  groups[key] = groups[key] or table.insert(groups, uids) or #groups
+  table.insert(said, groups[key])
+end
 
 function labHandler.say(msg, session)
+  local text = string.rep("x", msg.bytes or 0)
   for _, to in ipairs(msg.to) do
     if to.room then
       local room = channels:getChannel(to.room, true)
@@ -19,19 +27,19 @@ function labHandler.say(msg, session)
       elseif to.leave then
         room:leave(to.leave, "connector-1")
       else
-        table.insert(said, room:getMembers())
-        room:pushMessage(to.route, { n = #said })
+        note(room:getMembers())
+        room:pushMessage(to.route, { n = #said, text = text })
       end
     else
-      table.insert(said, { to.uid })
-      channels:pushMessageByUids(to.route, { n = #said }, { { uid = to.uid, sid = "connector-1" } })
+      note({ to.uid })
+      channels:pushMessageByUids(to.route, { n = #said, text = text }, { { uid = to.uid, sid = "connector-1" } })
     end
   end
   return { n = #said }
 end
 
 function labHandler.said(msg, session)
-  return { said = said }
+  return { said = said, groups = table.move(groups, 1, #groups, 1, {}) }
 end
 
 return { labHandler = labHandler }
@@ -82,16 +90,17 @@ impl Dice {
     }
 }
 
-async fn enter(cluster: &Cluster, user: usize) -> Client {
+/// `buffer`: bytes that the client's socket takes while nobody reads.
+async fn enter(cluster: &Cluster, user: usize, buffer: Option<u32>) -> Client {
     // Two forms of the wire, each with members in all rooms.
     let transport = if user.is_multiple_of(3) {
         Transport::Tcp
     } else {
         Transport::WebSocket
     };
-    let mut client = cluster
-        .client_with("connector-1", transport, &Hello::default())
-        .await;
+    let socket = Socket::open_with(cluster.address("connector-1"), transport, buffer).await;
+    let mut client = Client::over(socket, cluster.protos().clone());
+    client.log_in(&Hello::default()).await;
     let uid = format!("user{user}");
     client
         .request("connector.entryHandler.enter", json!({ "uid": uid }))
@@ -108,9 +117,14 @@ async fn enter(cluster: &Cluster, user: usize) -> Client {
     client
 }
 
-/// Asks for everything without waiting for answers, so that a turn has a lot of it; every third client says nothing.
+/// Some only listen.
+fn talks(user: usize) -> bool {
+    !user.is_multiple_of(4)
+}
+
+/// Asks for everything without waiting for answers, so that a turn has a lot of it.
 async fn talk(client: &mut Client, user: usize) {
-    if user.is_multiple_of(3) {
+    if !talks(user) {
         return;
     }
     let mut dice = Dice(user as u64);
@@ -121,19 +135,32 @@ async fn talk(client: &mut Client, user: usize) {
     }
 }
 
-#[tokio::test]
-async fn each_gets_his_own_in_order() {
-    let limits = json!({
-        "messagesPerSecond": 100_000, "burst": 100_000, "requestsInFlight": 10_000, "outboxBytes": 10_000_000,
-        "latestRoutes": ["onNewest"],
-    });
-    let cluster = Setup::connector(CONNECTOR)
+/// With limits that nobody's talking meets.
+async fn start(limits: Value) -> Cluster {
+    let mut all = json!({ "messagesPerSecond": 100_000, "burst": 100_000, "requestsInFlight": 10_000 });
+    let mut of = limits;
+    all.as_object_mut().unwrap().append(of.as_object_mut().unwrap());
+    Setup::connector(CONNECTOR)
         .servers("chat", 1)
         .script("chat.lua", CHAT)
-        .settings(&json!({ "all": { "limits": limits } }))
+        .settings(&json!({ "all": { "limits": all } }))
         .start()
-        .await;
-    let mut clients = join_all((0..USERS).map(|user| enter(&cluster, user))).await;
+        .await
+}
+
+/// To whom each was said; the first is number 1.
+async fn said(client: &mut Client) -> Vec<Vec<String>> {
+    let answer = client.request("chat.labHandler.said", json!({})).await;
+    let group = |place: &Value| answer["groups"][place.as_u64().unwrap() as usize - 1].clone();
+    let said = answer["said"].as_array().unwrap().iter();
+    said.map(|place| serde_json::from_value(group(place)).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn each_gets_his_own_in_order() {
+    let cluster = start(json!({ "outboxBytes": 10_000_000, "latestRoutes": ["onNewest"] })).await;
+    let mut clients = join_all((0..USERS).map(|user| enter(&cluster, user, None))).await;
     join_all(
         clients
             .iter_mut()
@@ -145,7 +172,7 @@ async fn each_gets_his_own_in_order() {
     // A client's own answers came when all it asked for was said; the last of them when all was.
     let mut heard: Vec<Vec<Event>> = Vec::new();
     for (user, client) in clients.iter_mut().enumerate() {
-        let mut answers = if user.is_multiple_of(3) { 0 } else { REQUESTS };
+        let mut answers = if talks(user) { REQUESTS } else { 0 };
         let mut events = Vec::new();
         within("all answers", async {
             while answers > 0 {
@@ -158,8 +185,7 @@ async fn each_gets_his_own_in_order() {
         .await;
         heard.push(events);
     }
-    let answer = clients[0].request("chat.labHandler.said", json!({})).await;
-    let said: Vec<Vec<String>> = serde_json::from_value(answer["said"].clone()).unwrap();
+    let said = said(&mut clients[0]).await;
     assert!(said.len() > USERS * REQUESTS / 2, "{}", said.len());
 
     for (user, client) in clients.iter_mut().enumerate() {
@@ -176,8 +202,9 @@ async fn each_gets_his_own_in_order() {
                 Event::Response(_, body) => (body, false),
                 other => panic!("{uid} got {other:?}"),
             };
+            // An answer comes after the last that was said for it, and before the next.
             let n = body["n"].as_u64().unwrap();
-            assert!(n >= last, "{uid} got {n} after {last}");
+            assert!(n > last || n == last && !is_push, "{uid} got {n} after {last}");
             last = n;
             if is_push {
                 pushed.push(n as usize);
@@ -187,4 +214,72 @@ async fn each_gets_his_own_in_order() {
         assert_eq!(pushed, expected, "{uid}");
     }
     cluster.stop().await;
+}
+
+/// What those get who do not read while much is said: with the outbox full they are closed, or miss the oldest.
+async fn behind(policy: &str, outbox: usize) {
+    let cluster = start(json!({ "outboxBytes": outbox, "outboxPolicy": policy })).await;
+    let entering = (0..USERS).map(|user| enter(&cluster, user, Some(8 * 1024)));
+    let mut clients = join_all(entering).await;
+    let mut talker = cluster.client("connector-1").await;
+    let mut dice = Dice(7);
+    for id in 0..1500 {
+        let to: Vec<_> = (0..5)
+            .map(|_| match dice.below(30) {
+                0 => json!({ "uid": dice.uid(), "route": "onSaid" }),
+                1 => json!({ "room": "half", "route": "onSaid" }),
+                _ => json!({ "room": "all", "route": "onSaid" }),
+            })
+            .collect();
+        talker
+            .ask_as(
+                1000 + id,
+                "chat.labHandler.say",
+                json!({ "to": to, "bytes": 700 }),
+            )
+            .await;
+    }
+    for id in 0..1500 {
+        talker.response(1000 + id).await;
+    }
+    // For those who are still there.
+    let last = json!([{ "room": "all", "route": "onSaid" }]);
+    talker.request("chat.labHandler.say", json!({ "to": last })).await;
+    let said = said(&mut talker).await;
+
+    for (user, client) in clients.iter_mut().enumerate() {
+        let uid = format!("user{user}");
+        let mut got = Vec::new();
+        while got.last() != Some(&said.len()) {
+            match client.next().await {
+                Event::Push(_, body) => got.push(body["n"].as_u64().unwrap() as usize),
+                Event::Closed(_) => break,
+                other => panic!("{uid} got {other:?}"),
+            }
+        }
+        let his: Vec<_> = (1..=said.len()).filter(|n| said[n - 1].contains(&uid)).collect();
+        assert!(got.len() < his.len(), "{uid} was never behind");
+        if policy == "disconnect" {
+            assert_eq!(got, his[..got.len()], "{uid} misses something before the end");
+        } else {
+            assert!(got.is_sorted_by(|one, other| one < other), "{uid}: {got:?}");
+            assert!(
+                got.iter().all(|n| said[n - 1].contains(&uid)),
+                "{uid} got others'"
+            );
+            assert_eq!(got.last(), his.last(), "{uid} misses the newest");
+        }
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_behind_gets_all_until_the_close() {
+    behind("disconnect", 600_000).await;
+}
+
+#[tokio::test]
+async fn who_is_behind_gets_the_newest() {
+    behind("drop-oldest", 100_000).await;
+    behind("drop-oldest", 5_000).await;
 }

@@ -60,6 +60,8 @@ pub enum Content {
         message: PushMessage,
         /// To whom.
         recipients: Arc<[Uid]>,
+        /// They are a channel's: the same list will come again.
+        kept: bool,
         /// Who is left out all the same. Usually empty.
         exclude: Arc<[Uid]>,
     },

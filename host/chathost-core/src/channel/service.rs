@@ -207,15 +207,20 @@ fn named(users: Vec<Member>) -> Result<Groups, CallError> {
     Ok(group(users.into_iter()))
 }
 
+/// Whether these are a channel's, which will be pushed to again, or were made for this push.
+fn is_kept(groups: &Groups) -> bool {
+    Rc::strong_count(groups) > 1
+}
+
 fn push(app: &Rc<App>, groups: &Groups, message: &PushMessage, options: &PushOptions) -> Vec<Uid> {
+    let kept = is_kept(groups);
     let (mut unreached, mut lost) = (Vec::new(), None);
     for (sid, recipients) in groups.iter() {
         if sid == app.id() {
-            let again = Rc::strong_count(groups) > 1;
-            unreached.extend(deliver::push(app, message, recipients, &options.exclude, again));
+            unreached.extend(deliver::push(app, message, recipients, &options.exclude, kept));
         } else if let Err(error) = app
             .post
-            .send(app, sid, content(None, message, recipients, options))
+            .send(app, sid, content(None, message, recipients, options, kept))
         {
             lost.get_or_insert((sid, error));
             unreached.extend(
@@ -238,12 +243,16 @@ async fn push_acknowledged(
     message: &PushMessage,
     options: &PushOptions,
 ) -> Vec<Uid> {
+    let kept = is_kept(groups);
     let pushes = groups.iter().map(|(sid, recipients)| async move {
         if sid == app.id() {
-            let again = Rc::strong_count(groups) > 1;
-            return deliver::push(app, message, recipients, &options.exclude, again);
+            return deliver::push(app, message, recipients, &options.exclude, kept);
         }
-        match rpc::ask(app, sid, |call| content(Some(call), message, recipients, options)).await {
+        match rpc::ask(app, sid, |call| {
+            content(Some(call), message, recipients, options, kept)
+        })
+        .await
+        {
             Ok(Answer::Uids(uids)) => uids,
             // Nobody knows whom it reached; to the sender that is nobody.
             _ => recipients
@@ -261,11 +270,13 @@ fn content(
     message: &PushMessage,
     recipients: &Arc<[Uid]>,
     options: &PushOptions,
+    kept: bool,
 ) -> Content {
     Content::Push {
         call,
         message: message.clone(),
         recipients: recipients.clone(),
+        kept,
         exclude: options.exclude.clone(),
     }
 }

@@ -105,12 +105,12 @@ impl Connection {
         self.peer
     }
 
-    /// Puts a push into the outbox, once the client takes data. False if it does not.
+    /// Puts a push into the outbox, once the client takes data. False if it has to get the next of a run by itself.
     pub(crate) fn enqueue_push(self: &Rc<Self>, app: &App, encoder: &mut PushEncoder<'_>) -> bool {
         if self.state.get() != State::Working || self.failed.get().is_some() {
             return false;
         }
-        let frame = encoder.encode(&self.wire.borrow());
+        let frame = encoder.frame(&self.wire.borrow());
         let encoded = frame.is_some();
         if let Some(frame) = frame {
             self.enqueue(app, frame);

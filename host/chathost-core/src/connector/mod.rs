@@ -7,6 +7,7 @@
 mod bucket;
 mod close;
 mod connection;
+mod frame;
 mod handshake;
 mod inbound;
 mod listen;
@@ -19,9 +20,9 @@ mod wire;
 
 pub use close::CloseReason;
 pub use connection::{Connection, State};
+pub use frame::Frame;
 #[doc(hidden)]
 pub use listen::serve;
-pub use outbox::Frame;
 pub use outgoing::Outgoing;
 pub(crate) use push::{Group, PushEncoder};
 #[doc(hidden)]

@@ -3,87 +3,11 @@
 //! It belongs to its server's thread, so there is no lock. It knows nothing of sockets: [`super::outgoing`] asks for
 //! bytes and reports how many the kernel took.
 
-use super::push::Run;
-use bytes::BytesMut;
-use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc};
-
-/// Bytes for clients, encoded once and shared by all who get them. All on one thread, so sharing costs no lock.
-#[derive(Debug, Clone)]
-pub struct Frame(Rc<Content>);
-
-#[derive(Debug)]
-struct Content {
-    bytes: RefCell<BytesMut>,
-    class: Class,
-    /// Set if pushes may be appended for as long as this is open.
-    run: Option<Rc<Run>>,
-}
-
-#[derive(Debug, PartialEq)]
-enum Class {
-    /// A push: may be dropped for a newer one, where the policy says so.
-    Push,
-    /// A push of a route of which only the newest counts.
-    Latest(Arc<str>),
-    /// A response or a control package: never dropped.
-    Kept,
-    /// WebSocket's own: of several in a row the newest is enough.
-    Control,
-}
-
-impl Frame {
-    /// A push. `latest` names its route if only the newest of that route counts.
-    pub fn push(bytes: BytesMut, latest: Option<Arc<str>>) -> Self {
-        Self::new(bytes, latest.map_or(Class::Push, Class::Latest), None)
-    }
-
-    /// The first push of a run.
-    pub(super) fn run(bytes: BytesMut, run: &Rc<Run>) -> Self {
-        Self::new(bytes, Class::Push, Some(run.clone()))
-    }
-
-    /// A response, a heartbeat, a kick.
-    pub fn kept(bytes: BytesMut) -> Self {
-        Self::new(bytes, Class::Kept, None)
-    }
-
-    /// A pong, or the answer to a close.
-    pub fn control(bytes: BytesMut) -> Self {
-        Self::new(bytes, Class::Control, None)
-    }
-
-    fn new(bytes: BytesMut, class: Class, run: Option<Rc<Run>>) -> Self {
-        Self(Rc::new(Content {
-            bytes: RefCell::new(bytes),
-            class,
-            run,
-        }))
-    }
-
-    /// The next push of an open run.
-    pub(super) fn append(&self, bytes: &[u8]) {
-        self.0.bytes.borrow_mut().extend_from_slice(bytes);
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.bytes.borrow().len()
-    }
-
-    fn cost(&self) -> usize {
-        self.len() + OVERHEAD
-    }
-
-    fn open_run(&self) -> Option<&Rc<Run>> {
-        self.0.run.as_ref().filter(|run| run.is_open())
-    }
-
-    fn is_control(&self) -> bool {
-        self.0.class == Class::Control
-    }
-}
-
-/// What a queued frame costs beside its bytes: its place in the queue, and its share of the allocation.
-const OVERHEAD: usize = 64;
+use super::{
+    frame::{Class, Frame, OVERHEAD},
+    push::Run,
+};
+use std::{collections::VecDeque, rc::Rc};
 
 /// Frames in their order. The first one has a place of its own: there is seldom another, so an outbox usually needs no
 /// second allocation, and a delivery no cache line of it.
@@ -168,8 +92,7 @@ impl Outbox {
     /// Keeps of the open run what it has up to now.
     pub(super) fn leave_run(&mut self) {
         if let Some(last) = self.frames.last_mut() {
-            let so_far = last.0.bytes.borrow().clone();
-            *last = Frame::push(so_far, None);
+            *last = last.so_far();
         }
     }
 
@@ -183,7 +106,7 @@ impl Outbox {
         let mut place = 0;
         self.frames.retain(|old| {
             place += 1;
-            let droppable = match (&old.0.class, &frame.0.class) {
+            let droppable = match (old.class(), frame.class()) {
                 (Class::Latest(old), Class::Latest(new)) => old == new,
                 (Class::Push | Class::Latest(_), _) => oldest_first && excess > 0,
                 (Class::Kept | Class::Control, _) => false,
@@ -210,10 +133,8 @@ impl Outbox {
         gather: usize,
         write: impl FnOnce(&[u8]) -> R,
     ) -> Option<R> {
-        if let Some(run) = &self.frames.last()?.0.run {
-            run.close();
-        }
-        let first = self.frames.first.as_ref()?.0.bytes.borrow();
+        self.frames.last()?.close_run();
+        let first = self.frames.first.as_ref()?.bytes();
         let first = first.get(self.begun..)?;
         if self.frames.is_single() || first.len() >= gather {
             return Some(write(first));
@@ -221,7 +142,7 @@ impl Outbox {
         scratch.clear();
         scratch.extend_from_slice(first);
         for frame in &self.frames.rest {
-            let bytes = frame.0.bytes.borrow();
+            let bytes = frame.bytes();
             if scratch.len() + bytes.len() > gather {
                 break;
             }
@@ -264,6 +185,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::BytesMut;
 
     /// What a frame of four bytes costs.
     const FRAME: usize = 4 + OVERHEAD;

@@ -15,7 +15,7 @@ use std::{
 use tokio::io::Interest;
 
 /// Frames below this are copied together: copying beats a vectored write for small ones.
-const GATHER: usize = 16 * 1024;
+pub(super) const GATHER: usize = 16 * 1024;
 
 /// Connections that are fetched from memory at the same time. Few, because the kernel's work on each pushes others out.
 const FETCHED: usize = 8;

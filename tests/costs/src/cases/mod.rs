@@ -57,6 +57,12 @@ pub const CASES: &[Case] = &[
     case("push/deliver_to_100", 100, 100, push::deliver_to_100),
     case("push/deliver_to_10000", 10_000, 10, push::deliver_to_10000),
     case("push/deliver_16_to_100", 100, 1600, push::deliver_16_to_100),
+    case(
+        "push/deliver_16_answered_to_100",
+        100,
+        1600,
+        push::deliver_16_answered_to_100,
+    ),
     case("outbox/flush_1_frame", 1, 500, outbox::flush_1_frame),
     case("outbox/flush_16_frames", 16, 500, outbox::flush_16_frames),
     case("rpc/one_thread", 1, 1000, rpc::one_thread),

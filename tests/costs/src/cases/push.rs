@@ -5,7 +5,8 @@ use crate::{
     crowd::Crowd,
     stage::{self, ROOM, Stage},
 };
-use chathost_core::{app::App, channel::Channel};
+use bytes::BytesMut;
+use chathost_core::{app::App, channel::Channel, connector::Frame};
 use std::{path::Path, rc::Rc};
 
 /// Pushes before the queues are emptied.
@@ -67,24 +68,29 @@ fn add(app: &Rc<App>, channel: &Rc<Channel>, uid: &str, sid: &str) {
 }
 
 pub(super) fn deliver_to_1(program: &Path) -> Routine {
-    deliver(program, 1, 1)
+    deliver(program, 1, 1, false)
 }
 
 pub(super) fn deliver_to_100(program: &Path) -> Routine {
-    deliver(program, 100, 1)
+    deliver(program, 100, 1, false)
 }
 
 pub(super) fn deliver_to_10000(program: &Path) -> Routine {
-    deliver(program, 10_000, 1)
+    deliver(program, 10_000, 1, false)
 }
 
 pub(super) fn deliver_16_to_100(program: &Path) -> Routine {
-    deliver(program, 100, 16)
+    deliver(program, 100, 16, false)
+}
+
+pub(super) fn deliver_16_answered_to_100(program: &Path) -> Routine {
+    deliver(program, 100, 16, true)
 }
 
 /// The frontend's part: the frame is made once and put into each member's outbox, and the connection on the list of
-/// those to flush. Of several `in_a_row` only the first; the others are appended to its frame.
-fn deliver(program: &Path, members: usize, in_a_row: u64) -> Routine {
+/// those to flush. Of several `in_a_row` only the first; the others are appended to its frame. `answered`: the member who
+/// said it gets an answer after each.
+fn deliver(program: &Path, members: usize, in_a_row: u64, answered: bool) -> Routine {
     let stage = Stage::new();
     let app = stage.app("connector-1");
     stage.turns(&app);
@@ -97,6 +103,8 @@ fn deliver(program: &Path, members: usize, in_a_row: u64) -> Routine {
         assert!(app.channels.add(&channel, uid, app.id().clone()));
     }
     let message = stage::push();
+    let talker = app.sessions.all().pop().expect("a member");
+    let answer = Frame::kept(BytesMut::from(&[b'x'; 20][..]));
     Box::new(move |meter| {
         let _ = &crowd;
         let push = || {
@@ -104,6 +112,9 @@ fn deliver(program: &Path, members: usize, in_a_row: u64) -> Routine {
                 .channels
                 .push_message(&app, &channel, &message, &Default::default());
             assert_eq!(unreached.expect("a channel"), []);
+            if answered {
+                talker.connection().enqueue(&app, answer.clone());
+            }
         };
         meter.batches(in_a_row, push, || flush(&stage, &app, members));
     })
