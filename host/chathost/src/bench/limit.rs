@@ -1,8 +1,8 @@
 //! The limit: what no chat server can do better. A bare epoll loop in a process of its own, which writes given bytes to
 //! given sockets and knows nothing of chats: each for itself, or, if it gathers, all that wait for a socket at once.
 //!
-//! A client first names its room in four bytes, and gets [`WELCOME`]. Then whatever it sends is `length` in four bytes and a frame, which
-//! every socket of the room gets as it is. The bench starts it as a child ([`Limit::start`]), which ends
+//! A client first names its room in four bytes, and gets [`WELCOME`]. Then whatever it sends is `length` in four bytes and a
+//! frame, which every socket of the room gets as it is. The bench starts it as a child ([`Limit::start`]), which ends
 //! when its standard input does.
 
 use anyhow::Context;

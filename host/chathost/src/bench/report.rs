@@ -158,7 +158,7 @@ const FIGURES: &[Figure] = &[
     ("bench CPU", "cores", |part| {
         (part.own_cpu > 0 && part.seconds > 0.0).then(|| part.own_cpu as f64 / 1e9 / part.seconds)
     }),
-    // While it has the processors nothing here runs: from one per cent on the p99 is the host's.
+    // Nothing here runs meanwhile, so one per cent of it may be all of a p99.
     ("taken by the machine's host (steal)", "%", |part| {
         let (stolen, all) = part.stolen;
         (stolen > 0).then(|| stolen as f64 * 100.0 / all.max(1) as f64)

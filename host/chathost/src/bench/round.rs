@@ -1,6 +1,6 @@
 //! Rounds: how long people talk, and what happens until all is delivered.
 //!
-//! A [`Talk`] has one or two [`Rooms`] on one fleet, the server's and the limit's, and lets one of them talk at a time.
+//! A [`Talk`] has some [`Rooms`] on one fleet, the server's and the limits', and lets one of them talk at a time.
 //! What they say is `rooms.rs`'s; which rounds there are is the scenarios'.
 
 use super::{
@@ -38,7 +38,7 @@ pub(crate) struct Recovery {
     pub(crate) waited: f64,
 }
 
-/// One or two [`Rooms`] on one fleet.
+/// Some [`Rooms`] on one fleet.
 #[derive(Debug)]
 pub(crate) struct Talk {
     pub(crate) rooms: Vec<Rooms>,
