@@ -61,7 +61,7 @@ pub enum Content {
         /// To whom.
         recipients: Arc<[Uid]>,
         /// They are a channel's: the same list will come again.
-        kept: bool,
+        of_channel: bool,
         /// Who is left out all the same. Usually empty.
         exclude: Arc<[Uid]>,
     },

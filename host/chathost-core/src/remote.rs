@@ -102,10 +102,10 @@ fn perform(app: &Rc<App>, from: &ServerId, content: Content) {
             call,
             message,
             recipients,
-            kept,
+            of_channel,
             exclude,
         } => {
-            let unreached = deliver::push(app, &message, &recipients, &exclude, kept);
+            let unreached = deliver::push(app, &message, &recipients, &exclude, of_channel);
             answer(app, from, call, || Ok(Answer::Uids(unreached)));
         }
         Content::Broadcast {

@@ -10,17 +10,17 @@ use crate::{
 };
 use std::{rc::Rc, sync::Arc};
 
-/// Delivers to users of this frontend. Returns those that have no session here. `kept`: the list is a channel's, and the
+/// Delivers to users of this frontend. Returns those that have no session here. `of_channel`: the list is a channel's, and the
 /// same one will come again.
 pub(crate) fn push(
     app: &Rc<App>,
     message: &PushMessage,
     recipients: &Arc<[Uid]>,
     exclude: &[Uid],
-    kept: bool,
+    of_channel: bool,
 ) -> Vec<Uid> {
     let latest = latest(app, message);
-    if kept
+    if of_channel
         && exclude.is_empty()
         && let Some(group) = app.sessions.audience(recipients)
     {

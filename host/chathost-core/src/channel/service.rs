@@ -208,19 +208,25 @@ fn named(users: Vec<Member>) -> Result<Groups, CallError> {
 }
 
 /// Whether these are a channel's, which will be pushed to again, or were made for this push.
-fn is_kept(groups: &Groups) -> bool {
+fn are_of_channel(groups: &Groups) -> bool {
     Rc::strong_count(groups) > 1
 }
 
 fn push(app: &Rc<App>, groups: &Groups, message: &PushMessage, options: &PushOptions) -> Vec<Uid> {
-    let kept = is_kept(groups);
+    let of_channel = are_of_channel(groups);
     let (mut unreached, mut lost) = (Vec::new(), None);
     for (sid, recipients) in groups.iter() {
         if sid == app.id() {
-            unreached.extend(deliver::push(app, message, recipients, &options.exclude, kept));
-        } else if let Err(error) = app
-            .post
-            .send(app, sid, content(None, message, recipients, options, kept))
+            unreached.extend(deliver::push(
+                app,
+                message,
+                recipients,
+                &options.exclude,
+                of_channel,
+            ));
+        } else if let Err(error) =
+            app.post
+                .send(app, sid, content(None, message, recipients, options, of_channel))
         {
             lost.get_or_insert((sid, error));
             unreached.extend(
@@ -243,13 +249,13 @@ async fn push_acknowledged(
     message: &PushMessage,
     options: &PushOptions,
 ) -> Vec<Uid> {
-    let kept = is_kept(groups);
+    let of_channel = are_of_channel(groups);
     let pushes = groups.iter().map(|(sid, recipients)| async move {
         if sid == app.id() {
-            return deliver::push(app, message, recipients, &options.exclude, kept);
+            return deliver::push(app, message, recipients, &options.exclude, of_channel);
         }
         match rpc::ask(app, sid, |call| {
-            content(Some(call), message, recipients, options, kept)
+            content(Some(call), message, recipients, options, of_channel)
         })
         .await
         {
@@ -270,13 +276,13 @@ fn content(
     message: &PushMessage,
     recipients: &Arc<[Uid]>,
     options: &PushOptions,
-    kept: bool,
+    of_channel: bool,
 ) -> Content {
     Content::Push {
         call,
         message: message.clone(),
         recipients: recipients.clone(),
-        kept,
+        of_channel,
         exclude: options.exclude.clone(),
     }
 }
