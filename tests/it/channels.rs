@@ -345,3 +345,38 @@ async fn pushes_before_the_response() {
         }
     }
 }
+
+/// A script may name as many users to leave out as users to push to: looking for each among all would take minutes.
+#[tokio::test]
+async fn many_recipients_without_many() {
+    let setup = setup()
+        .script(
+            "connector/handler/manyHandler.lua",
+            r#"
+            local manyHandler = {}
+            function manyHandler.push(msg, session)
+                local users, exclude = {}, {}
+                for n = 1, 60000 do
+                    users[n] = { uid = "user" .. n, sid = msg.sid }
+                    exclude[n] = "user" .. 60001 - n
+                end
+                exclude[60000] = nil
+                local options = { exclude = exclude, ack = msg.ack }
+                local unreached = app.channelService:pushMessageByUids("onMany", {}, users, options)
+                return { unreached = unreached }
+            end
+            return manyHandler
+            "#,
+        )
+        .settings(&json!({ "all": { "script": { "callMs": 60_000 } } }));
+    let cluster = setup.start().await;
+    let mut client = cluster.client(C1).await;
+    // Here, and where nobody is.
+    for sid in [C1, "nowhere"] {
+        for ack in [false, true] {
+            let body = json!({ "sid": sid, "ack": ack });
+            let answer = client.request("connector.manyHandler.push", body).await;
+            assert_eq!(answer, json!({ "unreached": ["user1"] }), "{sid}");
+        }
+    }
+}

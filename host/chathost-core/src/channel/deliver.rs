@@ -3,6 +3,7 @@
 //! Pomelo's `channelRemote`. The loop per member does a look-up and a queue operation, nothing else; writing is the end
 //! of the turn's.
 
+use super::excluded::Excluded;
 use crate::{
     app::App,
     connector::PushEncoder,
@@ -28,9 +29,10 @@ pub(crate) fn push(
         return Vec::new();
     }
     let mut encoder = PushEncoder::new(message, latest);
+    let excluded = Excluded::new(exclude);
     let mut unreached = Vec::new();
     for uid in recipients.iter() {
-        if !exclude.is_empty() && exclude.contains(uid) {
+        if !exclude.is_empty() && excluded.contains(uid) {
             continue;
         }
         if !app.sessions.for_uid(uid, |session| {

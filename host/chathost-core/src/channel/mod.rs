@@ -5,6 +5,7 @@
 //! ([`deliver`]).
 
 pub(crate) mod deliver;
+mod excluded;
 pub mod global;
 mod members;
 mod service;

@@ -8,6 +8,7 @@ use crate::{
     app::App,
     channel::{
         Channel, Member, deliver,
+        excluded::Excluded,
         members::{Groups, group},
     },
     envelope::{Answer, Content, PushMessage, ServerId, Uid},
@@ -17,7 +18,11 @@ use crate::{
     rpc,
 };
 use futures_util::future::join_all;
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{
+    cell::{LazyCell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
 
 /// How a push is made.
 #[derive(Debug, Clone, Default)]
@@ -215,6 +220,7 @@ fn are_of_channel(groups: &Groups) -> bool {
 fn push(app: &Rc<App>, groups: &Groups, message: &PushMessage, options: &PushOptions) -> Vec<Uid> {
     let of_channel = are_of_channel(groups);
     let (mut unreached, mut lost) = (Vec::new(), None);
+    let excluded = LazyCell::new(|| Excluded::new(&options.exclude));
     for (sid, recipients) in groups.iter() {
         if sid == app.id() {
             unreached.extend(deliver::push(
@@ -229,12 +235,7 @@ fn push(app: &Rc<App>, groups: &Groups, message: &PushMessage, options: &PushOpt
                 .send(app, sid, content(None, message, recipients, options, of_channel))
         {
             lost.get_or_insert((sid, error));
-            unreached.extend(
-                recipients
-                    .iter()
-                    .filter(|uid| !options.exclude.contains(uid))
-                    .cloned(),
-            );
+            unreached.extend(recipients.iter().filter(|uid| !excluded.contains(uid)).cloned());
         }
     }
     if let Some((sid, error)) = lost {
@@ -250,6 +251,7 @@ async fn push_acknowledged(
     options: &PushOptions,
 ) -> Vec<Uid> {
     let of_channel = are_of_channel(groups);
+    let excluded = &LazyCell::new(|| Excluded::new(&options.exclude));
     let pushes = groups.iter().map(|(sid, recipients)| async move {
         if sid == app.id() {
             return deliver::push(app, message, recipients, &options.exclude, of_channel);
@@ -263,7 +265,7 @@ async fn push_acknowledged(
             // Nobody knows whom it reached; to the sender that is nobody.
             _ => recipients
                 .iter()
-                .filter(|uid| !options.exclude.contains(uid))
+                .filter(|uid| !excluded.contains(uid))
                 .cloned()
                 .collect(),
         }
