@@ -104,3 +104,63 @@ async fn an_honest_room_beside_them() {
     assert!(said > 50, "the room said {said} messages only");
     cluster.stop().await;
 }
+
+/// What a script has the host keep is bounded: the script is told, and nobody else is harmed. What is let go can be kept
+/// again, as much as before.
+#[tokio::test]
+async fn hoarders() {
+    let hoard = fs::read_to_string(root().join("tests/fixtures/hoard.lua")).unwrap();
+    let cluster = Setup::demo()
+        .script("app.lua", "")
+        .script("chat/handler/hoardHandler.lua", &hoard)
+        .script("connector/handler/hoardHandler.lua", &hoard)
+        .settings(&json!({ "all": { "script": { "keptMb": 1, "callMs": 20_000, "rpcCalls": 100_000 } } }))
+        .start()
+        .await;
+    let mut alice = cluster.enter("alice", "tea").await;
+    let mut bob = cluster.enter("bob", "tea").await;
+    for (server_type, way) in [
+        ("chat", "channels"),
+        ("chat", "channelsByName"),
+        ("chat", "members"),
+        ("chat", "places"),
+        ("chat", "values"),
+        ("chat", "copies"),
+        ("chat", "appValues"),
+        ("connector", "settings"),
+        ("connector", "listeners"),
+        ("connector", "globalMembers"),
+    ] {
+        let mut levels = Vec::new();
+        for round in 0..3 {
+            let mut hoarder = cluster.client("connector-1").await;
+            let body = json!({ "way": way });
+            let route = |function: &str| format!("{server_type}.hoardHandler.{function}");
+            let full = within(way, hoarder.request(&route("fill"), body.clone())).await;
+            let error = full["error"].as_str().unwrap_or_default();
+            assert!(
+                error.contains("keep more than 1 MiB") && error.contains("script.keptMb"),
+                "{way}: {full}"
+            );
+            let answer = alice
+                .request(
+                    "chat.chatHandler.send",
+                    json!({ "content": round, "target": "*" }),
+                )
+                .await;
+            assert_eq!(answer, json!({}), "{way}");
+            for member in [&mut alice, &mut bob] {
+                assert_eq!(member.push("onChat").await["msg"], round, "{way}");
+            }
+            assert_eq!(hoarder.request(&route("free"), body).await, json!({}), "{way}");
+            hoarder.close().await;
+            levels.push(full["count"].as_u64().unwrap());
+        }
+        assert!(levels[0] > 50, "{way}: {levels:?}");
+        // What is garbage by now may take a little.
+        let least = levels[0] / 10 * 9;
+        assert!(levels.iter().all(|&level| level >= least), "{way}: {levels:?}");
+    }
+    cluster.enter("carol", "tea").await;
+    cluster.stop().await;
+}

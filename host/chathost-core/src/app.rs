@@ -9,7 +9,9 @@ use crate::{
     config::{Cluster, ServerInfo, TypeSettings},
     connector::Outgoing,
     envelope::ServerId,
+    error::CallError,
     handler::{Gate, Hooks, Serving, Staging},
+    kept::{Allowance, Kept, entry},
     lane::Lanes,
     map::Map,
     post::{Post, Transport},
@@ -55,6 +57,8 @@ pub struct App {
     pub turn: Turn,
     /// The handlers that run now.
     pub serving: Serving,
+    /// What the handlers may keep here.
+    pub kept: Arc<Allowance>,
     /// What `app.lua` put in the connector's hands.
     pub hooks: Hooks,
     /// The handlers want to begin anew: [`App::renew`].
@@ -66,7 +70,7 @@ pub struct App {
     pub(crate) connections: Busy,
     /// The server ends: messages are refused from here on.
     pub(crate) stopping: Cell<bool>,
-    values: RefCell<Map<Box<str>, Value>>,
+    values: RefCell<Map<Box<str>, (Value, Kept)>>,
 }
 
 impl App {
@@ -78,10 +82,12 @@ impl App {
         pulse: Arc<Pulse>,
     ) -> Rc<Self> {
         let settings = cluster.settings.for_type(&info.server_type);
+        let kept = Allowance::new(settings.script.kept_mb);
         Rc::new(Self {
-            sessions: SessionService::new(settings.session.single_session),
-            channels: ChannelService::default(),
-            globals: GlobalChannels::default(),
+            sessions: SessionService::new(settings.session.single_session, kept.part()),
+            channels: ChannelService::new(kept.clone()),
+            globals: GlobalChannels::new(kept.clone()),
+            kept,
             router: Router::default(),
             calls: Calls::new(&settings.rpc),
             post: Post::new(transport),
@@ -114,10 +120,26 @@ impl App {
     }
 
     /// Keeps a JSON value under a name, for every generation of handlers to come (Pomelo's `app.set`).
-    pub fn set(&self, key: &str, value: Value) {
-        if let Some(value) = self.staging.stage_value(key, value) {
-            self.values.borrow_mut().insert(key.into(), value);
+    ///
+    /// # Errors
+    /// The handlers keep too much.
+    pub fn set(&self, key: &str, value: Value) -> Result<(), CallError> {
+        let kept = self.kept.keep(entry(key, &value))?;
+        if let Some(value) = self.staging.stage_value(key, (value, kept)) {
+            self.put(key.into(), value);
         }
+        Ok(())
+    }
+
+    /// Whether handlers that collect their garbage now may keep more: it holds channels that were destroyed, and what
+    /// sessions were.
+    pub fn is_littered(&self) -> bool {
+        let garbage = self.sessions.lost() + self.channels.lost();
+        self.kept.is_scarce() && garbage > self.kept.little()
+    }
+
+    pub(crate) fn put(&self, key: Box<str>, value: (Value, Kept)) {
+        self.values.borrow_mut().insert(key, value);
     }
 
     /// Runs handlers' code that is no call of its own, under the eyes of the watchdog.
@@ -152,6 +174,6 @@ impl App {
     pub fn get(&self, key: &str) -> Option<Value> {
         self.staging
             .value(key)
-            .or_else(|| self.values.borrow().get(key).cloned())
+            .or_else(|| self.values.borrow().get(key).map(|(value, _)| value.clone()))
     }
 }

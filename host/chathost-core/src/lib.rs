@@ -19,6 +19,7 @@ pub mod error;
 pub mod handler;
 pub mod hash;
 pub mod host;
+pub mod kept;
 pub mod lane;
 mod map;
 pub mod post;

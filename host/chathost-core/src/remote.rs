@@ -118,7 +118,7 @@ fn perform(app: &Rc<App>, from: &ServerId, content: Content) {
         }
         Content::Global { call, name, op } => {
             let done = app.globals.apply(app, &name, &op);
-            answer(app, from, call, || Ok(done));
+            answer(app, from, call, || done);
         }
         Content::Session { call, target, op } => {
             let outcome = app.sessions.apply(app, &target, &op);

@@ -135,11 +135,11 @@ fn main() {
             session: BackendSession::new(&snapshot),
             notify: false,
         };
-        let channel = app.channels.create_channel("room");
+        let channel = app.channels.create_channel("room").unwrap();
         for members in [0, 1, 10] {
             while channel.user_amount() < members {
                 let uid = format!("user{}*room", channel.user_amount());
-                app.channels.add(&channel, uid.into(), "chat-1".into());
+                app.channels.add(&channel, uid.into(), "chat-1".into()).unwrap();
             }
             let (mut best, mut best_direct) = (f64::MAX, f64::MAX);
             // In turns, and the best of each: what else runs on the machine hits both.

@@ -166,15 +166,18 @@ impl Instance {
         let Some(session) = self.session(session) else {
             return;
         };
-        if value.is_empty() {
-            return session.remove(key);
-        }
-        match serde_json::from_slice(value) {
-            Ok(value) => session.set(key, value),
+        let library = self.library();
+        let written = match serde_json::from_slice(value) {
+            _ if value.is_empty() => session.remove(&self.app, key),
+            Ok(value) => session.set(&self.app, key, value),
             Err(error) => {
-                let library = self.library();
                 tracing::error!(library, key, %error, "a plugin sets a session's setting to what is no JSON");
+                return;
             }
+        };
+        // The interface has no way to say it.
+        if let Err(error) = written {
+            tracing::error!(library, key, %error, "a plugin's setting is refused");
         }
     }
 

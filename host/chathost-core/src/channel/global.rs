@@ -3,52 +3,60 @@
 //! Pomelo's `globalChannelService`, in memory: each frontend keeps who of its own users is in a channel, so a member goes
 //! with its frontend, and a push is one envelope per frontend. Any server may ask.
 
-use super::deliver;
+use super::{ChannelService, deliver};
 use crate::{
     app::App,
     envelope::{Answer, Content, GlobalOp, ServerId, Uid},
     error::CallError,
+    kept::Allowance,
     rpc,
 };
 use futures_util::future::join_all;
-use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
 /// One frontend's part of all global channels.
-#[derive(Debug, Default)]
-pub struct GlobalChannels(RefCell<HashMap<Arc<str>, Vec<Uid>>>);
+#[derive(Debug)]
+pub struct GlobalChannels(ChannelService);
 
 impl GlobalChannels {
-    /// Does to this frontend's part what some server asked for.
-    pub(crate) fn apply(&self, app: &Rc<App>, name: &Arc<str>, op: &GlobalOp) -> Answer {
-        match op {
-            GlobalOp::Add(uid) => {
-                let mut channels = self.0.borrow_mut();
-                let members = channels.entry(name.clone()).or_default();
-                if !members.contains(uid) {
-                    members.push(uid.clone());
-                }
-            }
-            GlobalOp::Leave(uid) => {
-                let mut channels = self.0.borrow_mut();
-                if let Some(members) = channels.get_mut(name) {
-                    members.retain(|member| member != uid);
-                    if members.is_empty() {
-                        channels.remove(name);
-                    }
-                }
-            }
-            GlobalOp::Members => return Answer::Uids(self.members(name)),
-            GlobalOp::Push(message) => {
-                let members = self.members(name).into();
-                return Answer::Uids(deliver::push(app, message, &members, &[], false));
-            }
-            GlobalOp::Destroy => drop(self.0.borrow_mut().remove(name)),
-        }
-        Answer::Done
+    /// No channels.
+    pub(crate) fn new(kept: Arc<Allowance>) -> Self {
+        Self(ChannelService::new(kept))
     }
 
-    fn members(&self, name: &str) -> Vec<Uid> {
-        self.0.borrow().get(name).cloned().unwrap_or_default()
+    /// Does to this frontend's part what some server asked for.
+    ///
+    /// # Errors
+    /// This frontend's handlers, and those who ask it, keep too much.
+    pub(crate) fn apply(&self, app: &Rc<App>, name: &str, op: &GlobalOp) -> Result<Answer, CallError> {
+        let found = self.0.channel(name);
+        match (op, found) {
+            (GlobalOp::Add(uid), found) => {
+                let channel = found.map_or_else(|| self.0.create_channel(name), Ok)?;
+                let added = self.0.add(&channel, uid.clone(), app.id().clone());
+                if channel.user_amount() == 0 {
+                    // It was made for this one.
+                    self.0.destroy(&channel);
+                }
+                added?;
+            }
+            (GlobalOp::Leave(uid), Some(channel)) => drop(self.0.leave(&channel, uid, app.id())),
+            (GlobalOp::Members, found) => {
+                return Ok(Answer::Uids(
+                    found.map(|found| found.members()).unwrap_or_default(),
+                ));
+            }
+            (GlobalOp::Push(message), found) => {
+                let groups = found.map(|found| found.groups()).unwrap_or_default();
+                let pushed = groups
+                    .iter()
+                    .map(|(_, members)| deliver::push(app, message, members, &[], true));
+                return Ok(Answer::Uids(pushed.flatten().collect()));
+            }
+            (GlobalOp::Destroy, Some(channel)) => self.0.destroy(&channel),
+            (GlobalOp::Leave(_) | GlobalOp::Destroy, None) => {}
+        }
+        Ok(Answer::Done)
     }
 }
 
@@ -59,7 +67,7 @@ impl GlobalChannels {
 pub async fn ask_one(app: &Rc<App>, sid: &ServerId, name: &str, op: GlobalOp) -> Result<Vec<Uid>, CallError> {
     let name: Arc<str> = name.into();
     let answer = if sid == app.id() {
-        app.globals.apply(app, &name, &op)
+        app.globals.apply(app, &name, &op)?
     } else {
         rpc::ask(app, sid, |call| Content::Global {
             call: Some(call),

@@ -4,13 +4,15 @@
 
 use crate::{
     envelope::{ServerId, Uid},
+    error::CallError,
+    kept::{Allowance, Kept},
     map::Map,
     session::Settings,
 };
 use serde_json::Value;
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, hash_map::Entry},
     ops::Bound,
     rc::Rc,
     sync::Arc,
@@ -35,6 +37,9 @@ pub struct Channel {
     members: RefCell<Members>,
     values: RefCell<Settings>,
     destroyed: Cell<bool>,
+    /// Itself and its members. The values have their own.
+    kept: Kept,
+    _alive: Rc<()>,
 }
 
 #[derive(Debug, Default)]
@@ -49,14 +54,28 @@ struct Members {
     groups: Option<Groups>,
 }
 
+/// What a channel takes, with the room that its tree and its map make for the first members.
+pub(super) const CHANNEL: usize = 1024;
+
+/// What a member takes: in the tree, the map, the lists of a push, and the uid's own block.
+const MEMBER: usize = 256;
+
+fn bytes(uid: &str, sid: &str) -> usize {
+    MEMBER + uid.len() + sid.len()
+}
+
 impl Channel {
-    pub(crate) fn new(name: &str) -> Rc<Self> {
-        Rc::new(Self {
+    pub(crate) fn new(name: &str, allowance: &Arc<Allowance>, alive: &Rc<()>) -> Result<Rc<Self>, CallError> {
+        // It is found by a name of its own.
+        let kept = allowance.keep(CHANNEL + 2 * name.len())?;
+        Ok(Rc::new(Self {
             name: name.into(),
             members: RefCell::default(),
             values: RefCell::default(),
             destroyed: Cell::new(false),
-        })
+            kept,
+            _alive: alive.clone(),
+        }))
     }
 
     /// The name it is found by.
@@ -64,10 +83,10 @@ impl Channel {
         &self.name
     }
 
-    /// Adds a member; once in, again in changes nothing. False after `destroy`.
-    pub(crate) fn insert(&self, uid: Uid, sid: ServerId) -> bool {
+    /// Adds a member; once in, again in changes nothing. False after `destroy`; an error where handlers keep too much.
+    pub(crate) fn insert(&self, uid: Uid, sid: ServerId) -> Result<bool, CallError> {
         if self.destroyed.get() {
-            return false;
+            return Ok(false);
         }
         let mut members = self.members.borrow_mut();
         let Members {
@@ -77,15 +96,20 @@ impl Channel {
             groups,
             ..
         } = &mut *members;
-        // Nearly always there is one place; a list would make room for four.
-        let places = by_uid.entry(uid.clone()).or_insert_with(|| Vec::with_capacity(1));
-        if !places.iter().any(|(at, _)| *at == sid) {
-            *joined += 1;
-            places.push((sid.clone(), *joined));
-            in_order.insert(*joined, Member { uid, sid });
-            *groups = None;
+        let places = by_uid.entry(uid.clone());
+        if let Entry::Occupied(places) = &places
+            && places.get().iter().any(|(at, _)| *at == sid)
+        {
+            return Ok(true);
         }
-        true
+        self.kept.add(bytes(&uid, &sid))?;
+        // Nearly always there is one place; a list would make room for four.
+        let places = places.or_insert_with(|| Vec::with_capacity(1));
+        *joined += 1;
+        places.push((sid.clone(), *joined));
+        in_order.insert(*joined, Member { uid, sid });
+        *groups = None;
+        Ok(true)
     }
 
     /// Takes a member out; false if it was not in.
@@ -104,6 +128,7 @@ impl Channel {
         members.in_order.remove(&joined);
         members.left += 1;
         members.groups = None;
+        self.kept.give_back(bytes(uid, sid));
         true
     }
 
@@ -145,13 +170,12 @@ impl Channel {
     }
 
     /// Keeps a JSON value in the channel; null forgets it. Gone with the channel.
-    pub fn set(&self, key: &str, value: Value) {
-        let mut values = self.values.borrow_mut();
-        if value.is_null() {
-            values.remove(key);
-        } else {
-            values.insert(key, value);
-        }
+    ///
+    /// # Errors
+    /// The server's handlers keep too much.
+    pub fn set(&self, key: &str, value: Value) -> Result<(), CallError> {
+        let value = (!value.is_null()).then_some(value);
+        self.values.borrow_mut().write(self.kept.allowance(), key, value)
     }
 
     /// What is kept under a key.
@@ -167,6 +191,9 @@ impl Channel {
     pub(crate) fn mark_destroyed(&self) {
         self.destroyed.set(true);
         let gone = self.members.take();
+        for Member { uid, sid } in gone.in_order.values() {
+            self.kept.give_back(bytes(uid, sid));
+        }
         let mut members = self.members.borrow_mut();
         (members.joined, members.left) = (gone.joined, gone.left + 1);
         drop(members);
@@ -215,7 +242,8 @@ mod tests {
 
     #[test]
     fn a_set_in_the_order_of_joining() {
-        let channel = Channel::new("room");
+        let allowance = Allowance::new(1);
+        let channel = Channel::new("room", &allowance, &Rc::default()).unwrap();
         for (uid, sid) in [
             ("bob", "c2"),
             ("alice", "c1"),
@@ -223,7 +251,7 @@ mod tests {
             ("bob", "c1"),
             ("carol", "c2"),
         ] {
-            assert!(channel.insert(uid.into(), sid.into()));
+            assert!(channel.insert(uid.into(), sid.into()).unwrap());
         }
         assert_eq!(channel.members(), ["bob", "alice", "carol"].map(Uid::from));
         assert_eq!(channel.user_amount(), 3);
@@ -242,13 +270,57 @@ mod tests {
         assert!(!channel.take_out("nobody", "c1"));
         assert_eq!(channel.changes(), (4, 1));
 
-        channel.set("topic", "tea".into());
+        channel.set("topic", "tea".into()).unwrap();
         assert_eq!(channel.get("topic"), Some("tea".into()));
-        channel.set("topic", Value::Null);
+        channel.set("topic", Value::Null).unwrap();
         assert_eq!(channel.get("topic"), None);
 
         channel.mark_destroyed();
-        assert!(!channel.insert("dave".into(), "c1".into()));
+        assert!(!channel.insert("dave".into(), "c1".into()).unwrap());
         assert_eq!(channel.user_amount(), 0);
+        drop(channel);
+        assert_eq!(allowance.used(), 0);
+    }
+
+    #[test]
+    fn gives_back_what_it_took() {
+        let allowance = Allowance::new(1);
+        let channel = Channel::new("room", &allowance, &Rc::default()).unwrap();
+        let empty = allowance.used();
+        let mut levels = Vec::new();
+        for _ in 0..3 {
+            let uids = (0..).map(|number| Uid::from(format!("user{number}")));
+            let full = uids
+                .take_while(|uid| channel.insert(uid.clone(), "c1".into()).is_ok())
+                .count();
+            assert!((1000..6000).contains(&full), "{full}");
+            assert_eq!(
+                (channel.user_amount(), channel.changes().0 as usize % full),
+                (full, 0)
+            );
+            // What is in already is no more.
+            assert!(channel.insert("user0".into(), "c1".into()).unwrap());
+            let topic = "x".repeat(1000);
+            assert!(channel.set("topic", topic.clone().into()).is_err());
+            for number in 0..full {
+                if number == 10 {
+                    channel.set("topic", topic.clone().into()).unwrap();
+                }
+                assert!(channel.take_out(&format!("user{number}"), "c1"));
+            }
+            channel.set("topic", Value::Null).unwrap();
+            assert_eq!(allowance.used(), empty);
+            levels.push(full);
+        }
+        assert_eq!(levels, [levels[0]; 3]);
+        for _ in 0..3 {
+            channel.insert("bob".into(), "c1".into()).unwrap();
+            channel.insert("bob".into(), "c2".into()).unwrap();
+            channel.set("topic", "tea".into()).unwrap();
+            assert!(allowance.used() > empty);
+            channel.mark_destroyed();
+            assert_eq!(allowance.used(), empty);
+            channel.destroyed.set(false);
+        }
     }
 }

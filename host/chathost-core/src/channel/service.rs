@@ -9,10 +9,11 @@ use crate::{
     channel::{
         Channel, Member, deliver,
         excluded::Excluded,
-        members::{Groups, group},
+        members::{CHANNEL, Groups, group},
     },
     envelope::{Answer, Content, PushMessage, ServerId, Uid},
     error::CallError,
+    kept::Allowance,
     map::Map,
     post::not_sent,
     rpc,
@@ -32,20 +33,35 @@ pub struct PushOptions {
 }
 
 /// The channels of one server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ChannelService {
     channels: RefCell<Map<Box<str>, Rc<Channel>>>,
+    kept: Arc<Allowance>,
+    /// Every channel has one of it.
+    alive: Rc<()>,
 }
 
 impl ChannelService {
-    /// The channel of this name; made if there is none.
-    pub fn create_channel(&self, name: &str) -> Rc<Channel> {
-        if let Some(channel) = self.channel(name) {
-            return channel;
+    /// No channels.
+    pub(crate) fn new(kept: Arc<Allowance>) -> Self {
+        Self {
+            channels: RefCell::default(),
+            kept,
+            alive: Rc::default(),
         }
-        let channel = Channel::new(name);
+    }
+
+    /// The channel of this name; made if there is none.
+    ///
+    /// # Errors
+    /// The server's handlers keep too much.
+    pub fn create_channel(&self, name: &str) -> Result<Rc<Channel>, CallError> {
+        if let Some(channel) = self.channel(name) {
+            return Ok(channel);
+        }
+        let channel = Channel::new(name, &self.kept, &self.alive)?;
         self.channels.borrow_mut().insert(name.into(), channel.clone());
-        channel
+        Ok(channel)
     }
 
     /// The channel of this name, if there is one.
@@ -67,18 +83,22 @@ impl ChannelService {
     }
 
     /// Adds a user who is connected to the frontend `sid`. False after `destroy`.
-    pub fn add(&self, channel: &Rc<Channel>, uid: Uid, sid: ServerId) -> bool {
+    ///
+    /// # Errors
+    /// The server's handlers keep too much.
+    pub fn add(&self, channel: &Rc<Channel>, uid: Uid, sid: ServerId) -> Result<bool, CallError> {
         // A script may hold a channel that was freed when it was empty: it is found by its name again.
         let current = self.channels.borrow().get(channel.name()).cloned();
         match current {
             None if !channel.is_destroyed() => {
+                let added = channel.insert(uid, sid)?;
                 self.channels
                     .borrow_mut()
                     .insert(channel.name().into(), channel.clone());
-                channel.insert(uid, sid)
+                Ok(added)
             }
             Some(current) if !channel.is_destroyed() => current.insert(uid, sid),
-            _ => false,
+            _ => Ok(false),
         }
     }
 
@@ -94,6 +114,11 @@ impl ChannelService {
     /// Channels that exist now.
     pub fn count(&self) -> usize {
         self.channels.borrow().len()
+    }
+
+    /// What channels take that do not exist any more and that somebody still has in hand.
+    pub(crate) fn lost(&self) -> usize {
+        (Rc::strong_count(&self.alive) - 1).saturating_sub(self.count()) * CHANNEL
     }
 
     fn forget(&self, channel: &Rc<Channel>) {

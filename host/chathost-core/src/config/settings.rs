@@ -182,6 +182,8 @@ pub struct ScriptSettings {
     pub deadline_seconds: u32,
     /// `memoryMb`: of a server's VM, in MiB.
     pub memory_mb: u32,
+    /// `keptMb`: of what a server's handlers keep outside of their VM (channels, members, settings, values), in MiB.
+    pub kept_mb: u32,
     /// `loadMs`: milliseconds that all files of a generation may compute while they load.
     pub load_ms: u32,
     /// `responseBytes`: of JSON in one response, push or call.
@@ -200,6 +202,7 @@ impl Default for ScriptSettings {
             call_ms: 100,
             deadline_seconds: 30,
             memory_mb: 64,
+            kept_mb: 256,
             load_ms: 1000,
             response_bytes: 1 << 20,
             pushes: 1000,

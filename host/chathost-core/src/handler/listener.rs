@@ -48,6 +48,15 @@ pub enum Listener {
 }
 
 impl Listener {
+    /// What it takes of the host's memory. A function is the VM's.
+    pub(crate) fn bytes(&self) -> usize {
+        const LISTENER: usize = 256;
+        match self {
+            Self::Named { module, function } => LISTENER + module.len() + function.len(),
+            Self::Function(_) => LISTENER,
+        }
+    }
+
     /// Calls it. The call is counted among those the server waits for before it ends.
     pub(crate) fn call(&self, app: &Rc<App>, session: Rc<BackendSession>, reason: &str) {
         let heard = match self {

@@ -3,7 +3,7 @@
 //! A new generation is built beside the one that serves: its `app:route`, its filters for everybody, its values must not
 //! be seen before it is accepted.
 
-use crate::app::App;
+use crate::{app::App, kept::Kept};
 use serde_json::Value;
 use std::{
     cell::{Cell, RefCell},
@@ -26,7 +26,7 @@ pub(crate) struct Staging {
 #[derive(Default)]
 pub(crate) struct Staged {
     changes: Vec<Change>,
-    values: HashMap<Box<str>, Value>,
+    values: HashMap<Box<str>, (Value, Kept)>,
 }
 
 impl Staging {
@@ -51,7 +51,7 @@ impl Staging {
     }
 
     /// Gives a value back if it is to be set at once.
-    pub(crate) fn stage_value(&self, key: &str, value: Value) -> Option<Value> {
+    pub(crate) fn stage_value(&self, key: &str, value: (Value, Kept)) -> Option<(Value, Kept)> {
         if !self.loading.get() {
             return Some(value);
         }
@@ -64,7 +64,11 @@ impl Staging {
         if !self.loading.get() {
             return None;
         }
-        self.staged.borrow().values.get(key).cloned()
+        self.staged
+            .borrow()
+            .values
+            .get(key)
+            .map(|(value, _)| value.clone())
     }
 }
 
@@ -72,7 +76,7 @@ impl Staged {
     /// Makes it so.
     pub(crate) fn apply(self, app: &Rc<App>) {
         for (key, value) in self.values {
-            app.set(&key, value);
+            app.put(key, value);
         }
         for change in self.changes {
             change(app);

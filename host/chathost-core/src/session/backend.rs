@@ -74,13 +74,29 @@ impl BackendSession {
     }
 
     /// Writes a setting of the copy; `push` makes it last.
-    pub fn set(&self, key: &str, value: Value) {
-        Arc::make_mut(&mut self.settings.borrow_mut()).insert(key, value);
+    ///
+    /// # Errors
+    /// The server's handlers keep too much.
+    pub fn set(&self, app: &App, key: &str, value: Value) -> Result<(), CallError> {
+        Settings::change(
+            &mut self.settings.borrow_mut(),
+            app.sessions.allowance(),
+            key,
+            Some(value),
+        )
     }
 
     /// Removes a setting of the copy.
-    pub fn remove(&self, key: &str) {
-        Arc::make_mut(&mut self.settings.borrow_mut()).remove(key);
+    ///
+    /// # Errors
+    /// The server's handlers keep too much: a copy of what is left is more.
+    pub fn remove(&self, app: &App, key: &str) -> Result<(), CallError> {
+        Settings::change(
+            &mut self.settings.borrow_mut(),
+            app.sessions.allowance(),
+            key,
+            None,
+        )
     }
 
     /// Takes over how the session is now: for a copy that is kept from message to message.

@@ -9,6 +9,7 @@ use crate::{
     envelope::{ServerId, SessionOp, SessionTarget, Uid},
     error::CallError,
     handler::{Event, Listener},
+    kept::{Allowance, Kept},
     map::Map,
     session::{BackendSession, Settings, Snapshot, audience::Audiences},
 };
@@ -31,7 +32,26 @@ pub struct Session {
     settings: RefCell<Arc<Settings>>,
     /// What travels with each message, until something changes.
     snapshot: RefCell<Option<Arc<Snapshot>>>,
-    listeners: RefCell<Vec<(Event, Listener)>>,
+    listeners: RefCell<Vec<Heard>>,
+}
+
+/// Who hears an event.
+#[derive(Debug)]
+struct Heard {
+    event: Event,
+    listener: Listener,
+    _kept: Kept,
+}
+
+impl Heard {
+    fn new(app: &App, event: Event, listener: Listener) -> Result<Self, CallError> {
+        let _kept = app.kept.keep(listener.bytes())?;
+        Ok(Self {
+            event,
+            listener,
+            _kept,
+        })
+    }
 }
 
 impl Session {
@@ -60,11 +80,6 @@ impl Session {
             .clone()
     }
 
-    fn write(&self, change: impl FnOnce(&mut Settings)) {
-        change(Arc::make_mut(&mut self.settings.borrow_mut()));
-        self.snapshot.take();
-    }
-
     fn set_uid(&self, uid: Option<Uid>) {
         self.uid.replace(uid);
         self.snapshot.take();
@@ -88,13 +103,19 @@ pub struct SessionService {
     sessions: RefCell<Map<u64, Rc<Session>>>,
     by_uid: RefCell<Map<Uid, Bound>>,
     audiences: Audiences,
-    listeners: RefCell<Vec<(Event, Listener)>>,
+    listeners: RefCell<Vec<Heard>>,
+    /// For settings: those of sessions, and those of copies.
+    kept: Arc<Allowance>,
+    /// What of it sessions have now.
+    now: Cell<usize>,
 }
 
 impl SessionService {
     /// No sessions. With `single_session` a uid can be bound to one session at a time.
-    pub fn new(single_session: bool) -> Self {
+    pub fn new(single_session: bool, kept: Arc<Allowance>) -> Self {
         Self {
+            kept,
+            now: Cell::new(0),
             single_session,
             no_settings: Arc::default(),
             last_id: Cell::new(0),
@@ -235,19 +256,43 @@ impl SessionService {
     /// Writes one setting.
     ///
     /// # Errors
-    /// Unknown session.
+    /// Unknown session; the server's handlers keep too much.
     pub fn import(&self, sid: u64, key: &str, value: Value) -> Result<(), CallError> {
-        self.known(sid)?.write(|settings| settings.insert(key, value));
-        Ok(())
+        self.write(sid, |settings| {
+            Settings::change(settings, &self.kept, key, Some(value))
+        })
     }
 
     /// Writes several settings.
     ///
     /// # Errors
-    /// Unknown session.
+    /// Unknown session; the server's handlers keep too much.
     pub fn import_all(&self, sid: u64, values: &Settings) -> Result<(), CallError> {
-        self.known(sid)?.write(|settings| settings.extend(values));
-        Ok(())
+        self.write(sid, |settings| Settings::change_all(settings, &self.kept, values))
+    }
+
+    fn write(
+        &self,
+        sid: u64,
+        change: impl FnOnce(&mut Arc<Settings>) -> Result<(), CallError>,
+    ) -> Result<(), CallError> {
+        let session = self.known(sid)?;
+        session.snapshot.take();
+        let mut settings = session.settings.borrow_mut();
+        let before = settings.bytes();
+        let written = change(&mut settings);
+        self.now.set(self.now.get() - before + settings.bytes());
+        written
+    }
+
+    /// Whose part the settings of a session's copy are.
+    pub(super) fn allowance(&self) -> &Arc<Allowance> {
+        &self.kept
+    }
+
+    /// What settings take that are not those of a session now: somebody has them in hand.
+    pub(crate) fn lost(&self) -> usize {
+        self.kept.used().saturating_sub(self.now.get())
     }
 
     /// Closes every session of a uid, with the kick package. Nobody there is well.
@@ -273,9 +318,14 @@ impl SessionService {
         self.get(sid).map(|session| session.connection.peer())
     }
 
-    /// Hears this event of every session of the frontend.
-    pub fn on(&self, event: Event, listener: Listener) {
-        self.listeners.borrow_mut().push((event, listener));
+    /// Hears this event of every session of the frontend, from now on, or from when the handlers that load begin to serve.
+    ///
+    /// # Errors
+    /// The server's handlers keep too much.
+    pub fn on(&self, app: &Rc<App>, event: Event, listener: Listener) -> Result<(), CallError> {
+        let heard = Heard::new(app, event, listener)?;
+        app.install(move |app| app.sessions.listeners.borrow_mut().push(heard));
+        Ok(())
     }
 
     pub(crate) fn clear_listeners(&self) {
@@ -284,19 +334,30 @@ impl SessionService {
 
     /// Hears this event of one session. If it is closed already, `Closed` is heard at once: who registers after an
     /// await must not miss it.
-    pub fn on_session(&self, app: &Rc<App>, view: &Rc<BackendSession>, event: Event, listener: Listener) {
+    ///
+    /// # Errors
+    /// The server's handlers keep too much.
+    pub fn on_session(
+        &self,
+        app: &Rc<App>,
+        view: &Rc<BackendSession>,
+        event: Event,
+        listener: Listener,
+    ) -> Result<(), CallError> {
         match self.get(view.id()) {
             Some(session) => {
+                let heard = Heard::new(app, event, listener)?;
                 let mut listeners = session.listeners.borrow_mut();
                 // Most have one, for which a list would make room for four.
                 if listeners.is_empty() {
                     listeners.reserve_exact(1);
                 }
-                listeners.push((event, listener));
+                listeners.push(heard);
             }
             None if event == Event::Closed => listener.call(app, view.clone(), "closed"),
             None => {}
         }
+        Ok(())
     }
 
     /// Does to sessions what another server, or a handler here, asked for.
@@ -343,6 +404,7 @@ impl SessionService {
         let Some(session) = self.sessions.borrow_mut().remove(&sid) else {
             return;
         };
+        self.now.set(self.now.get() - session.settings.borrow().bytes());
         if let Some(uid) = session.uid() {
             self.forget_uid(&session, &uid);
         }
@@ -365,11 +427,10 @@ impl SessionService {
     }
 
     fn fire(&self, app: &Rc<App>, session: &Rc<Session>, event: Event, reason: &str) {
-        let own = session.listeners.borrow().clone();
-        let all = self.listeners.borrow().clone();
-        let heard = |(of, listener): (Event, Listener)| (of == event).then_some(listener);
-        let mut listeners = own.into_iter().chain(all).filter_map(heard).peekable();
-        if listeners.peek().is_none() {
+        let of_event = |heard: &Heard| (heard.event == event).then(|| heard.listener.clone());
+        let mut listeners: Vec<_> = session.listeners.borrow().iter().filter_map(of_event).collect();
+        listeners.extend(self.listeners.borrow().iter().filter_map(of_event));
+        if listeners.is_empty() {
             return;
         }
         let view = BackendSession::new(&session.snapshot(app.id()));

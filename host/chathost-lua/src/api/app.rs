@@ -27,27 +27,43 @@ pub(super) fn register(registry: &Registry<'_>, app: &Class<'_>) -> mlua::Result
     })
 }
 
+/// `app:enable` and `app:disable`.
+fn switch(context: &Context, key: &LuaString, on: bool) -> mlua::Result<()> {
+    context
+        .app
+        .set(&convert::text(key), on.into())
+        .map_err(|error| convert::misuse(&error))
+}
+
 /// `app:set` and `app:get`: JSON values that outlive the generation. Functions are the generation's, and have names
 /// that the host knows.
 fn values(app: &Class<'_>) -> mlua::Result<()> {
-    app.method("set", |context, _, (_, key, value): (Value, LuaString, Value)| {
-        let key = convert::text(&key);
-        match (key.as_str(), value) {
-            ("connectorConfig", Value::Table(config)) => connector_config(context, &config),
-            ("errorHandler", value) => {
-                context.filters.borrow_mut().error_handler = function("errorHandler", value)?;
-                Ok(())
+    app.method(
+        "set",
+        |context, lua, (_, key, value): (Value, LuaString, Value)| {
+            let key = convert::text(&key);
+            match (key.as_str(), value) {
+                ("connectorConfig", Value::Table(config)) => connector_config(context, &config),
+                ("errorHandler", value) => {
+                    context.filters.borrow_mut().error_handler = function("errorHandler", value)?;
+                    Ok(())
+                }
+                ("globalErrorHandler", value) => {
+                    context.filters.borrow_mut().global_error_handler =
+                        function("globalErrorHandler", value)?;
+                    Ok(())
+                }
+                (key, value) => {
+                    context.make_room(lua)?;
+                    let value = convert::from_lua(context, &value)?;
+                    context
+                        .app
+                        .set(key, value)
+                        .map_err(|error| convert::misuse(&error))
+                }
             }
-            ("globalErrorHandler", value) => {
-                context.filters.borrow_mut().global_error_handler = function("globalErrorHandler", value)?;
-                Ok(())
-            }
-            (key, value) => {
-                context.app.set(key, convert::from_lua(context, &value)?);
-                Ok(())
-            }
-        }
-    })?;
+        },
+    )?;
     app.method("get", |context, lua, (this, key): (Table, LuaString)| {
         if let Some(value) = context.app.get(&convert::text(&key)) {
             return convert::to_lua(context, lua, &value);
@@ -59,12 +75,10 @@ fn values(app: &Class<'_>) -> mlua::Result<()> {
         }
     })?;
     app.method("enable", |context, _, (_, key): (Value, LuaString)| {
-        context.app.set(&convert::text(&key), true.into());
-        Ok(())
+        switch(context, &key, true)
     })?;
     app.method("disable", |context, _, (_, key): (Value, LuaString)| {
-        context.app.set(&convert::text(&key), false.into());
-        Ok(())
+        switch(context, &key, false)
     })?;
     app.method("enabled", |context, _, (_, key): (Value, LuaString)| {
         Ok(context.app.get(&convert::text(&key)) == Some(true.into()))

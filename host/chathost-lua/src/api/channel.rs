@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{budget::Spend, memory};
 use chathost_core::{
-    channel::{Member, PushOptions},
+    channel::{Channel, Member, PushOptions},
     envelope::{PushMessage, Uid},
 };
 use mlua::{
@@ -52,14 +52,13 @@ pub(super) fn register(registry: &Registry<'_>, app: &Class<'_>) -> mlua::Result
 fn members(class: &Class<'_>) -> mlua::Result<()> {
     class.method(
         "add",
-        |context, _, (this, uid, sid): (This, Value, Option<LuaString>)| {
+        |context, lua, (this, uid, sid): (This, Value, Option<LuaString>)| {
             // Without a frontend nobody can be reached; Pomelo says false.
             let Some(sid) = sid else { return Ok(false) };
-            let uid = convert::uid(&uid)?;
-            Ok(context
-                .app
-                .channels
-                .add(&this.0, uid, convert::server_id(context, &sid)))
+            let (uid, sid) = (convert::uid(&uid)?, convert::server_id(context, &sid));
+            context.make_room(lua)?;
+            let added = context.app.channels.add(&this.0, uid, sid);
+            added.map_err(|error| convert::misuse(&error))
         },
     )?;
     class.method(
@@ -90,10 +89,11 @@ fn members(class: &Class<'_>) -> mlua::Result<()> {
 fn values(class: &Class<'_>) -> mlua::Result<()> {
     class.method(
         "set",
-        |context, _, (this, key, value): (This, LuaString, Value)| {
+        |context, lua, (this, key, value): (This, LuaString, Value)| {
+            context.make_room(lua)?;
             this.0
-                .set(&convert::text(&key), convert::from_lua(context, &value)?);
-            Ok(())
+                .set(&convert::text(&key), convert::from_lua(context, &value)?)
+                .map_err(|error| convert::misuse(&error))
         },
     )?;
     class.method("get", |context, lua, (this, key): (This, LuaString)| {
@@ -189,8 +189,7 @@ fn service(class: &Class<'_>) -> mlua::Result<()> {
     let handles = Rc::new(Handles::new(class.lua())?);
     let own = handles.clone();
     class.method("createChannel", move |context, lua, (_, name): (Value, Value)| {
-        let channel = with_name(&name, |name| context.app.channels.create_channel(name))?;
-        own.of(lua, channel)
+        own.of(lua, create(context, lua, &name)?)
     })?;
     class.method(
         "getChannel",
@@ -199,11 +198,10 @@ fn service(class: &Class<'_>) -> mlua::Result<()> {
             if name.is_nil() && !create.unwrap_or_default() {
                 return Ok(None);
             }
-            let channels = &context.app.channels;
-            let found = with_name(&name, |name| match channels.channel(name) {
-                None if create.unwrap_or_default() => Some(channels.create_channel(name)),
-                found => found,
-            })?;
+            if create.unwrap_or_default() {
+                return handles.of(lua, self::create(context, lua, &name)?).map(Some);
+            }
+            let found = with_name(&name, |name| context.app.channels.channel(name))?;
             found.map(|channel| handles.of(lua, channel)).transpose()
         },
     )?;
@@ -229,6 +227,12 @@ fn service(class: &Class<'_>) -> mlua::Result<()> {
                 .broadcast(&context.app, &convert::text(&server_type), &message, binded)
         },
     )
+}
+
+fn create(context: &Context, lua: &Lua, name: &Value) -> mlua::Result<Rc<Channel>> {
+    context.make_room(lua)?;
+    with_name(name, |name| context.app.channels.create_channel(name))?
+        .map_err(|error| convert::misuse(&error))
 }
 
 type Users = (PushMessage, Vec<Member>, Vec<Uid>, PushOptions);

@@ -101,6 +101,14 @@ impl Context {
         self.vm().map_or(Ok(()), |vm| vm.budget().spend(lua, what))
     }
 
+    /// The host is to keep something. What it keeps for garbage is no reason to refuse that.
+    pub(crate) fn make_room(&self, lua: &Lua) -> mlua::Result<()> {
+        if self.app.is_littered() {
+            lua.gc_collect()?;
+        }
+        Ok(())
+    }
+
     /// A function that a module returned: what a listener's name means.
     pub(crate) fn named(&self, module: &str, function: &str) -> Option<Function> {
         self.scripts

@@ -52,12 +52,13 @@ pub(super) fn register(registry: &Registry<'_>) -> mlua::Result<()> {
                     session.frontend_id()
                 )));
             }
+            context.make_room(lua)?;
             let (event, listener) = self::listener(context, lua, &event, listener)?;
             context
                 .app
                 .sessions
-                .on_session(&context.app, &session, event, listener);
-            Ok(())
+                .on_session(&context.app, &session, event, listener)
+                .map_err(|error| convert::misuse(&error))
         },
     )?;
     registry.vm.lua().set_named_registry_value(METHODS, class.seal())
@@ -74,29 +75,29 @@ fn settings(class: &Class<'_>) -> mlua::Result<()> {
         };
         convert::see_text(&key, read)
     })?;
-    class.method("set", |context, _, (this, key, value): (This, Value, Value)| {
+    class.method("set", |context, lua, (this, key, value): (This, Value, Value)| {
+        context.make_room(lua)?;
+        let set = |key: &LuaString, value: &Value| {
+            let value = convert::from_lua(context, value)?;
+            this.0
+                .set(&context.app, &convert::text(key), value)
+                .map_err(|error| convert::misuse(&error))
+        };
         match key {
-            Value::String(key) => this
-                .0
-                .set(&convert::text(&key), convert::from_lua(context, &value)?),
-            Value::Table(values) => {
-                for pair in values.pairs::<LuaString, Value>() {
-                    let (key, value) = pair?;
-                    this.0
-                        .set(&convert::text(&key), convert::from_lua(context, &value)?);
-                }
-            }
-            _ => {
-                return Err(mlua::Error::runtime(
-                    "session:set(key, value) or session:set { key = value, … }",
-                ));
-            }
+            Value::String(key) => set(&key, &value),
+            Value::Table(values) => values.pairs().try_for_each(|pair| {
+                let (key, value) = pair?;
+                set(&key, &value)
+            }),
+            _ => Err(mlua::Error::runtime(
+                "session:set(key, value) or session:set { key = value, … }",
+            )),
         }
-        Ok(())
     })?;
-    class.method("remove", |_, _, (this, key): (This, LuaString)| {
-        this.0.remove(&convert::text(&key));
-        Ok(())
+    class.method("remove", |context, _, (this, key): (This, LuaString)| {
+        this.0
+            .remove(&context.app, &convert::text(&key))
+            .map_err(|error| convert::misuse(&error))
     })?;
     class.method("export", |context, lua, this: This| {
         let session = this.0.export();

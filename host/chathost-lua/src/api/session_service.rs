@@ -13,9 +13,13 @@ pub(super) fn register(registry: &Registry<'_>, app: &Class<'_>) -> mlua::Result
     class.method(
         "on",
         |context, lua, (_, event, listener): (Value, LuaString, Value)| {
+            context.make_room(lua)?;
             let (event, listener) = session::listener(context, lua, &event, listener)?;
-            context.app.install(move |app| app.sessions.on(event, listener));
-            Ok(())
+            context
+                .app
+                .sessions
+                .on(&context.app, event, listener)
+                .map_err(|error| convert::misuse(&error))
         },
     )?;
     app.field("sessionService", class.seal())
@@ -68,15 +72,21 @@ fn change(class: &Class<'_>) -> mlua::Result<()> {
     })?;
     class.raising(
         "import",
-        |context, _, (_, sid, key, value): (Value, u64, LuaString, Value)| {
-            let value = convert::from_lua(context, &value).map_err(|error| convert::mistake(&error))?;
+        |context, lua, (_, sid, key, value): (Value, u64, LuaString, Value)| {
+            let value = context
+                .make_room(lua)
+                .and_then(|()| convert::from_lua(context, &value))
+                .map_err(|error| convert::mistake(&error))?;
             context.app.sessions.import(sid, &convert::text(&key), value)
         },
     )?;
     class.raising(
         "importAll",
-        |context, _, (_, sid, values): (Value, u64, Table)| {
-            let values = convert::settings(context, &values).map_err(|error| convert::mistake(&error))?;
+        |context, lua, (_, sid, values): (Value, u64, Table)| {
+            let values = context
+                .make_room(lua)
+                .and_then(|()| convert::settings(context, &values))
+                .map_err(|error| convert::mistake(&error))?;
             context.app.sessions.import_all(sid, &values)
         },
     )?;

@@ -17,7 +17,7 @@ pub(super) fn ask(instance: &Instance, function: &str, args: &Args<'_>) -> Optio
             None => nothing(),
         }),
         "set" => args.text(0).and_then(|key| {
-            app.set(key, args.value(1));
+            app.set(key, args.value(1))?;
             nothing()
         }),
         "getCurServer" => json(&app.info.fields),

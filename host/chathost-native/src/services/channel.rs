@@ -27,10 +27,7 @@ pub(super) fn ask(instance: &Instance, name: &str, args: &Args<'_>) -> Option<To
     };
     let found = channels.channel(&channel);
     Some(match name {
-        "channelService.createChannel" => {
-            channels.create_channel(&channel);
-            nothing()
-        }
+        "channelService.createChannel" => channels.create_channel(&channel).and_then(|_| nothing()),
         "channelService.getChannel" => json(found.is_some()),
         "channelService.destroyChannel" => {
             channels.destroy_channel(&channel);
@@ -42,7 +39,12 @@ pub(super) fn ask(instance: &Instance, name: &str, args: &Args<'_>) -> Option<To
                 .cluster
                 .server(sid)
                 .map_or_else(|| sid.into(), |server| server.id.clone());
-            json(channels.add(&channels.create_channel(&channel), uid, sid))
+            let room = channels.create_channel(&channel)?;
+            let added = channels.add(&room, uid, sid);
+            if added.is_err() && found.is_none() {
+                channels.destroy(&room);
+            }
+            json(added?)
         }),
         "channel.leave" => args.uid(1).and_then(|uid| {
             let sid = args.text(2)?;
@@ -70,10 +72,7 @@ pub(super) fn ask(instance: &Instance, name: &str, args: &Args<'_>) -> Option<To
                 None => nothing(),
             }),
         "channel.set" => args.text(1).and_then(|key| match found {
-            Some(found) => {
-                found.set(key, args.value(2));
-                nothing()
-            }
+            Some(found) => found.set(key, args.value(2)).and_then(|()| nothing()),
             None => Err(none(&channel)),
         }),
         _ => return Some(Err(unknown(name))),

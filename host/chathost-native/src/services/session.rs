@@ -82,10 +82,9 @@ pub(super) fn here(instance: &Rc<Instance>, function: &str, args: &Args<'_>) -> 
             sessions.kick_by_session_id(app, sid, args.optional(1));
             nothing()
         }),
-        "on" => listener(instance, args).map(|(event, listener)| {
-            app.install(move |app| app.sessions.on(event, listener));
-            Vec::new()
-        }),
+        "on" => {
+            listener(instance, args).and_then(|(event, listener)| done(sessions.on(app, event, listener)))
+        }
         _ => return None,
     })
 }
@@ -163,7 +162,7 @@ fn on(instance: &Rc<Instance>, session: &Rc<BackendSession>, args: &Args<'_>) ->
     instance
         .app
         .sessions
-        .on_session(&instance.app, session, event, listener);
+        .on_session(&instance.app, session, event, listener)?;
     nothing()
 }
 

@@ -54,7 +54,7 @@ impl HandlerFactory for Told {
     }
 
     fn build(&self, app: &Rc<App>, number: u64) -> Result<Rc<dyn Handlers>, LoadError> {
-        app.set("told", self.1.into());
+        app.set("told", self.1.into()).unwrap();
         HandlerFactory::build(&*self.0, app, number)
     }
 }

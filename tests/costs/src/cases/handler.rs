@@ -43,10 +43,12 @@ fn send(handlers: &dyn HandlerFactory, members: usize) -> Routine {
     let handlers = handlers.build(&app, 1).expect("handlers that load");
     drop(guard);
     let method = handlers.manifest().handler(stage::ROUTE).expect("the demo's");
-    let channel = app.channels.create_channel(ROOM);
+    let channel = app.channels.create_channel(ROOM).expect("room");
     for member in 0..members {
         let uid = format!("user{member}*room");
-        app.channels.add(&channel, uid.into(), "connector-1".into());
+        app.channels
+            .add(&channel, uid.into(), "connector-1".into())
+            .expect("room");
     }
     let (alice, route, body) = (stage::alice(), stage::route(), Bytes::from(BODY));
     Box::new(move |meter| {

@@ -27,10 +27,14 @@ fn way(program: &Path, members: usize) -> Routine {
     let chat = stage.server("chat-1", &*scripts.read("chat").expect("scripts"));
     let address = stage.listen(&connector);
     let crowd = (members > 0).then(|| Crowd::enter(program, &stage, &connector, address, members));
-    let channel = chat.channels.create_channel(ROOM);
+    let channel = chat.channels.create_channel(ROOM).expect("room");
     for session in connector.sessions.all() {
         let uid = session.uid().expect("bound");
-        assert!(chat.channels.add(&channel, uid, connector.id().clone()));
+        assert!(
+            chat.channels
+                .add(&channel, uid, connector.id().clone())
+                .expect("room")
+        );
     }
     let client = Client::enter(&stage, &connector, address);
     let frame = crowd::request(7);

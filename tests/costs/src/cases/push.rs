@@ -37,7 +37,7 @@ fn send(members: usize, join: bool) -> Routine {
     let app = stage.app("chat-1");
     stage.turns(&app);
     let mut frontends = FRONTENDS.map(|id| stage.mailbox(id));
-    let channel = app.channels.create_channel(ROOM);
+    let channel = app.channels.create_channel(ROOM).expect("room");
     for (member, sid) in (0..members).zip(FRONTENDS.iter().cycle()) {
         add(&app, &channel, &format!("user{member}*room"), sid);
     }
@@ -64,7 +64,7 @@ fn send(members: usize, join: bool) -> Routine {
 }
 
 fn add(app: &Rc<App>, channel: &Rc<Channel>, uid: &str, sid: &str) {
-    assert!(app.channels.add(channel, uid.into(), sid.into()));
+    assert!(app.channels.add(channel, uid.into(), sid.into()).expect("room"));
 }
 
 pub(super) fn deliver_to_1(program: &Path) -> Routine {
@@ -97,10 +97,10 @@ fn deliver(program: &Path, members: usize, in_a_row: u64, answered: bool) -> Rou
     let address = stage.listen(&app);
     let crowd = Crowd::enter(program, &stage, &app, address, members);
     // Members of a channel on the frontend itself are delivered to at once.
-    let channel = app.channels.create_channel(ROOM);
+    let channel = app.channels.create_channel(ROOM).expect("room");
     for session in app.sessions.all() {
         let uid = session.uid().expect("bound");
-        assert!(app.channels.add(&channel, uid, app.id().clone()));
+        assert!(app.channels.add(&channel, uid, app.id().clone()).expect("room"));
     }
     let message = stage::push();
     let talker = app.sessions.all().pop().expect("a member");

@@ -97,6 +97,7 @@ impl TypeSettings {
             script.number("callMs", &mut self.script.call_ms, 1..=60_000);
             script.number("deadlineSeconds", &mut self.script.deadline_seconds, 1..=3600);
             script.number("memoryMb", &mut self.script.memory_mb, 1..=65_536);
+            script.number("keptMb", &mut self.script.kept_mb, 1..=65_536);
             script.number("loadMs", &mut self.script.load_ms, 10..=60_000);
             size(
                 script,
