@@ -305,6 +305,59 @@ async fn state_that_was_taken_is_not_changed() {
     assert_eq!(version(&mut other, "connector.count").await, 4);
 }
 
+/// What comes while handlers are replaced waits for the new ones, but not any number of it.
+#[tokio::test]
+async fn not_everything_waits() {
+    // The first server's new code takes its time, and all wait for it. What comes to the second meanwhile has to wait.
+    let code = "
+        local count = 0
+        local h = {}
+        function h.hold() while not app:get('taken') do app:sleep(1) end return {} end
+        function h.count() count += 1 return { v = count } end
+        local function import()
+          local start = os.clock()
+          while app:getServerId() == 'connector-1' and os.clock() - start < 0.5 do end
+        end
+        return { entryHandler = h, exportState = function() app:set('taken', true) return {} end, importState = import }";
+    let cluster = Setup::demo()
+        .servers("connector", 2)
+        .script("connector.lua", code)
+        .settings(
+            &json!({ "all": { "rpc": { "maxPending": 5 }, "script": { "loadMs": 5000, "callMs": 5000 } } }),
+        )
+        .start()
+        .await;
+    let mut client = cluster.client("connector-2").await;
+    let held = client.ask("connector.hold", json!({})).await;
+    save(&cluster, "connector.lua", &format!("{code}\n"));
+    let mut messages = cluster.client("connector-2").await;
+    let swap = reload(&cluster, "connector");
+    let talk = async {
+        // Its handler says that the state has been taken.
+        assert_eq!(client.response(held).await, json!({}));
+        for _ in 0..3 {
+            messages.notify("connector.count", json!({})).await;
+        }
+        let mut asked = Vec::new();
+        for _ in 0..4 {
+            asked.push(messages.ask("connector.count", json!({})).await);
+        }
+        messages.notify("connector.count", json!({})).await;
+        for id in &asked[2..] {
+            let busy = json!({ "code": 503, "message": "the server is busy, try again" });
+            assert_eq!(messages.response(*id).await, busy);
+        }
+        for (id, v) in asked[..2].iter().zip(4..) {
+            assert_eq!(messages.response(*id).await, json!({ "v": v }));
+        }
+        assert_eq!(version(&mut messages, "connector.count").await, 6);
+    };
+    let (swaps, ()) = tokio::join!(swap, talk);
+    for (_, swapped) in swaps {
+        swapped.unwrap();
+    }
+}
+
 /// Nothing that a generation asks for happens before it is accepted, and what the old one asked for goes with it.
 #[tokio::test]
 async fn what_loads_changes_nothing_yet() {

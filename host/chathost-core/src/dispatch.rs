@@ -147,6 +147,9 @@ pub(crate) fn execute(
     answer: impl FnOnce(Reply) + 'static,
 ) {
     if app.gate.is_closed() {
+        if let Err(error) = app.gate.admit(app.settings.rpc.max_pending) {
+            return answer(Reply::from_call_error(&error));
+        }
         let (context, session) = (app.clone(), session.clone());
         return app
             .gate

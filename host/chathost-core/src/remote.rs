@@ -130,6 +130,9 @@ fn perform(app: &Rc<App>, from: &ServerId, content: Content) {
 
 fn invoke(app: &Rc<App>, from: ServerId, call: Option<CallId>, method: Arc<str>, args: Bytes) {
     if app.gate.is_closed() {
+        if let Err(error) = app.gate.admit(app.settings.rpc.max_pending) {
+            return answer(app, &from, call, || Err(error));
+        }
         let context = app.clone();
         return app.gate.wait(move || invoke(&context, from, call, method, args));
     }

@@ -2,7 +2,7 @@
 //! [`crate::host`] leads.
 
 use super::{Generation, HandlerFactory, LoadError, staging::Staged};
-use crate::app::App;
+use crate::{app::App, error::CallError};
 use std::{cell::RefCell, fmt, rc::Rc, sync::Arc};
 
 /// A generation that is built and does not serve yet.
@@ -76,19 +76,34 @@ impl Prepared {
 /// Work that arrives between the hand-over and the switch: it waits, or it would run on the old generation after its
 /// state was taken.
 #[derive(Default)]
-pub(crate) struct Gate(RefCell<Option<Vec<Work>>>);
+pub(crate) struct Gate(RefCell<Option<Waiting>>);
+
+#[derive(Default)]
+struct Waiting {
+    work: Vec<Work>,
+    refused: usize,
+}
 
 type Work = Box<dyn FnOnce()>;
 
 impl Gate {
     /// Until `open`, work waits.
     pub(crate) fn close(&self) {
-        self.0.borrow_mut().get_or_insert_with(Vec::new);
+        self.0.borrow_mut().get_or_insert_with(Waiting::default);
     }
 
     /// What waits goes on, in order.
     pub(crate) fn open(&self) {
-        for work in self.0.take().into_iter().flatten() {
+        let Some(Waiting { work, refused }) = self.0.take() else {
+            return;
+        };
+        if refused > 0 {
+            tracing::warn!(
+                refused,
+                "requests, calls and notifies did not wait for the new handlers"
+            );
+        }
+        for work in work {
             work();
         }
     }
@@ -100,7 +115,24 @@ impl Gate {
     /// Does it when the gate opens. Only while it is closed.
     pub(crate) fn wait(&self, work: impl FnOnce() + 'static) {
         if let Some(waiting) = &mut *self.0.borrow_mut() {
-            waiting.push(Box::new(work));
+            waiting.work.push(Box::new(work));
+        }
+    }
+
+    /// Refuses what is to wait where so many do already. Only while it is closed.
+    pub(crate) fn admit(&self, limit: usize) -> Result<(), CallError> {
+        match &mut *self.0.borrow_mut() {
+            Some(waiting) if waiting.work.len() >= limit => {
+                if waiting.refused == 0 {
+                    tracing::warn!("{limit} wait for the new handlers: whatever else comes is refused");
+                }
+                waiting.refused += 1;
+                Err(CallError::new(
+                    CallError::BUSY,
+                    "too much waits for the new handlers",
+                ))
+            }
+            _ => Ok(()),
         }
     }
 }
