@@ -164,3 +164,27 @@ async fn hoarders() {
     cluster.enter("carol", "tea").await;
     cluster.stop().await;
 }
+
+/// Rules for types that there are not are forgotten, and those for others have short names.
+#[tokio::test]
+async fn rules_without_number() {
+    let script = r#"
+        local evilHandler = {}
+        function evilHandler.rules()
+            for n = 1, 1000 do
+                app:route("type" .. n, ("x"):rep(1000))
+                app:concurrent("connector.evilHandler.route" .. n)
+            end
+            local ok, problem = pcall(app.route, app, "connector", ("x"):rep(5000))
+            app:route("connector", "rid")
+            return { ok = ok, problem = problem }
+        end
+        return { evilHandler = evilHandler }
+    "#;
+    let cluster = Setup::connector(script).start().await;
+    let mut client = cluster.client("connector-1").await;
+    let answer = client.request("connector.evilHandler.rules", json!({})).await;
+    assert_eq!(answer["ok"], false, "{answer}");
+    let problem = answer["problem"].as_str().unwrap_or_default();
+    assert!(problem.contains("4096 bytes at most"), "{answer}");
+}

@@ -22,7 +22,10 @@ pub(super) fn register(registry: &Registry<'_>, app: &Class<'_>) -> mlua::Result
     outside(registry, app)?;
     app.method("configure", configure)?;
     app.method("concurrent", |context, _, (_, route): (Value, LuaString)| {
-        context.concurrent.borrow_mut().insert(convert::text(&route));
+        // Later nobody looks any more.
+        if context.is_loading() {
+            context.concurrent.borrow_mut().insert(convert::text(&route));
+        }
         Ok(())
     })
 }

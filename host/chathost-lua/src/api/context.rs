@@ -79,6 +79,11 @@ impl Context {
         self.generation.replace(generation);
     }
 
+    /// The scripts are not loaded yet.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.scripts.get().is_none()
+    }
+
     /// The VM, unless it has ended.
     pub(crate) fn vm(&self) -> Option<Rc<Vm>> {
         self.vm.get()?.upgrade()

@@ -76,8 +76,11 @@ pub(super) fn register(registry: &Registry<'_>, app: &Class<'_>) -> mlua::Result
         |context, _, (_, server_type, rule): (Value, LuaString, Value)| {
             let server_type = convert::text(&server_type);
             match rule {
-                Value::String(key) => {
-                    let key = convert::text(&key);
+                // Nobody is ever sent there, and names are without number.
+                Value::String(_) | Value::Function(_)
+                    if context.app.cluster.servers_of(&server_type).len() == 0 => {}
+                Value::String(_) => {
+                    let key = convert::uid(&rule)?;
                     context
                         .app
                         .install(move |app| app.router.set_setting(&server_type, &key));
