@@ -99,12 +99,6 @@ impl BackendSession {
         )
     }
 
-    /// Takes over how the session is now: for a copy that is kept from message to message.
-    pub fn refresh(&self, snapshot: &Snapshot) {
-        self.uid.borrow_mut().clone_from(&snapshot.uid);
-        self.settings.replace(snapshot.settings.clone());
-    }
-
     /// The copy as it would travel.
     pub fn export(&self) -> Snapshot {
         Snapshot {
