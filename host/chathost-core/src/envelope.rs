@@ -9,7 +9,10 @@ use crate::{
 };
 use bytes::Bytes;
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 /// Numbers a call within the server that makes it.
 pub type CallId = u64;
@@ -27,6 +30,31 @@ pub struct Envelope {
     pub from: ServerId,
     /// In the order in which it was said.
     pub contents: Vec<Content>,
+    /// Given back when the receiver has seen to it.
+    pub(crate) load: Load,
+}
+
+/// Bytes that are on the way to a server, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) bytes: usize,
+    on_the_way: Arc<AtomicUsize>,
+}
+
+impl Load {
+    pub(crate) fn new(on_the_way: &Arc<AtomicUsize>, bytes: usize) -> Self {
+        on_the_way.fetch_add(bytes, Ordering::Relaxed);
+        Self {
+            bytes,
+            on_the_way: on_the_way.clone(),
+        }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.on_the_way.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// One message from server to server. `call: None` wants no answer.
@@ -102,6 +130,22 @@ pub enum Content {
 }
 
 impl Content {
+    /// The text that a script or a client put into it. Answers are none: as many as calls wait are on the way at most, and
+    /// refusing one would leave its caller waiting.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Forward { body, .. } => body.len(),
+            Self::Call { args, .. } => args.len(),
+            Self::Push { message, .. }
+            | Self::Broadcast { message, .. }
+            | Self::Global {
+                op: GlobalOp::Push(message),
+                ..
+            } => message.body.len(),
+            Self::Global { .. } | Self::Session { .. } | Self::Answer { .. } => 0,
+        }
+    }
+
     /// Nobody waits for an answer to it.
     pub(crate) fn is_notify(&self) -> bool {
         matches!(

@@ -8,7 +8,7 @@
 
 use crate::{
     app::App,
-    envelope::{Content, Envelope, ServerId},
+    envelope::{Content, Envelope, Load, ServerId},
     error::CallError,
     map::Map,
     remote,
@@ -18,12 +18,18 @@ use std::{
     collections::VecDeque,
     fmt,
     rc::Rc,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tokio::sync::mpsc;
 
 /// Messages that may wait for one receiver before sending fails (Pomelo's `pending` limit).
 const QUEUE_LIMIT: usize = 10_000;
+
+/// Bytes of messages that may be on the way to one receiver, which has not seen to them, before sending fails.
+const BYTES_LIMIT: usize = 256 << 20;
 
 /// From here on what that server asks for is put off, so that what runs can still send.
 const CROWDED: usize = QUEUE_LIMIT / 2;
@@ -95,12 +101,16 @@ pub struct Post {
 struct Link {
     to: ServerId,
     inbox: mpsc::Sender<Envelope>,
+    /// Bytes that it was sent and has not seen to.
+    on_the_way: Arc<AtomicUsize>,
     queue: RefCell<Queue>,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     contents: Vec<Content>,
+    /// Of the contents.
+    bytes: usize,
     /// A task waits for room in the inbox and will send what is queued.
     waiting: bool,
     /// Messages that were refused since the queue became full.
@@ -169,16 +179,24 @@ impl Post {
         }
         let link = self.link(to)?;
         let queue = &mut *link.queue.borrow_mut();
-        if queue.contents.len() >= QUEUE_LIMIT {
+        let bytes = content.bytes();
+        let many = queue.contents.len() >= QUEUE_LIMIT;
+        if many || link.has_much(queue, bytes) {
+            let much = if many {
+                format!("{QUEUE_LIMIT} messages")
+            } else {
+                format!("{} MiB", BYTES_LIMIT >> 20)
+            };
             if queue.refused == 0 {
-                tracing::warn!(%to, "{QUEUE_LIMIT} messages wait for this server: what else it should get is lost");
+                tracing::warn!(%to, "{much} wait for this server: what else it should get is lost");
             }
             queue.refused += 1;
             return Err(CallError::new(
                 CallError::BUSY,
-                format!("{QUEUE_LIMIT} messages wait for server {to}"),
+                format!("{much} wait for server {to}"),
             ));
         }
+        queue.bytes += bytes;
         if queue.contents.is_empty() {
             self.dirty.borrow_mut().push(link.clone());
         }
@@ -205,6 +223,7 @@ impl Post {
         let link = Rc::new(Link {
             to: to.clone(),
             inbox,
+            on_the_way: Arc::default(),
             queue: RefCell::default(),
         });
         links.insert(to.clone(), link.clone());
@@ -241,22 +260,27 @@ impl Post {
 }
 
 impl Link {
+    /// Whether so many bytes more are too much for it.
+    fn has_much(&self, queue: &Queue, bytes: usize) -> bool {
+        bytes > 0 && self.on_the_way.load(Ordering::Relaxed) + queue.bytes + bytes > BYTES_LIMIT
+    }
+
     fn flush(self: &Rc<Self>, app: &Rc<App>, queue: &mut Queue) -> Result<(), Gone> {
         if queue.waiting || queue.contents.is_empty() {
             return Ok(());
         }
-        let envelope = queue.take(app);
+        let envelope = queue.take(app, &self.on_the_way);
         match self.inbox.try_send(envelope) {
             Ok(()) => {
                 queue.say_refused(&self.to);
                 Ok(())
             }
             Err(mpsc::error::TrySendError::Closed(envelope)) => {
-                queue.contents = envelope.contents;
+                queue.put_back(envelope);
                 Err(Gone)
             }
             Err(mpsc::error::TrySendError::Full(envelope)) => {
-                queue.contents = envelope.contents;
+                queue.put_back(envelope);
                 queue.waiting = true;
                 tokio::task::spawn_local(send_when_there_is_room(app.clone(), self.clone()));
                 Ok(())
@@ -270,11 +294,17 @@ impl Queue {
         self.waiting && self.contents.len() >= CROWDED
     }
 
-    fn take(&mut self, app: &App) -> Envelope {
+    fn take(&mut self, app: &App, on_the_way: &Arc<AtomicUsize>) -> Envelope {
         Envelope {
             from: app.id().clone(),
             contents: std::mem::take(&mut self.contents),
+            load: Load::new(on_the_way, std::mem::take(&mut self.bytes)),
         }
+    }
+
+    fn put_back(&mut self, envelope: Envelope) {
+        self.contents = envelope.contents;
+        self.bytes = envelope.load.bytes;
     }
 
     /// There is room again.
@@ -295,7 +325,7 @@ async fn send_when_there_is_room(app: Rc<App>, link: Rc<Link>) {
         let queue = &mut *link.queue.borrow_mut();
         queue.waiting = false;
         queue.say_refused(&link.to);
-        queue.take(&app)
+        queue.take(&app, &link.on_the_way)
     };
     match permit {
         Ok(permit) => {
@@ -333,6 +363,44 @@ mod tests {
         let cluster = Arc::new(cluster.unwrap());
         let info = cluster.server("chat-1").unwrap().clone();
         App::new(info, cluster, transport, Arc::default())
+    }
+
+    /// Large messages to a server that does not look at them: some, and then an error, until it has looked.
+    #[test]
+    fn not_more_bytes_than_the_limit() {
+        const MESSAGE: usize = 16 << 20;
+        let transport = Arc::new(Loopback::default());
+        let mut mailbox = transport.open("connector-1".into());
+        let app = app(transport);
+        let to: ServerId = "connector-1".into();
+        let args = bytes::Bytes::from(vec![b' '; MESSAGE]);
+        let send = |args: &bytes::Bytes| {
+            let call = Content::Call {
+                call: None,
+                method: "chatRemote.add".into(),
+                args: args.clone(),
+            };
+            app.post.send(&app, &to, call)
+        };
+        for sent in 0..BYTES_LIMIT / MESSAGE {
+            send(&args).unwrap();
+            // In the mailbox, in the queue, it is the same.
+            if sent.is_multiple_of(3) {
+                app.post.flush(&app);
+            }
+        }
+        let error = send(&args).unwrap_err();
+        assert_eq!(
+            (error.code, error.message.as_str()),
+            (CallError::BUSY, "256 MiB wait for server connector-1")
+        );
+        send(&bytes::Bytes::new()).unwrap();
+        drop(mailbox.try_recv().unwrap());
+        send(&args).unwrap();
+        send(&args).unwrap_err();
+        app.post.flush(&app);
+        while mailbox.try_recv().is_ok() {}
+        send(&args).unwrap();
     }
 
     /// Its answers have no place to go: its requests wait, and none of them and none of the answers is lost.

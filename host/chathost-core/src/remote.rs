@@ -28,7 +28,12 @@ pub async fn run(app: Rc<App>, mut mailbox: mpsc::Receiver<Envelope>) {
     let mut envelopes = Vec::with_capacity(ENVELOPES);
     let mut received = 0;
     while mailbox.recv_many(&mut envelopes, ENVELOPES).await > 0 {
-        for Envelope { from, contents } in envelopes.drain(..) {
+        for Envelope {
+            from,
+            contents,
+            load: _seen_to,
+        } in envelopes.drain(..)
+        {
             for content in contents {
                 received += work(&app, &content);
                 receive(&app, &from, content);
