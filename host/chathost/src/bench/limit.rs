@@ -289,6 +289,56 @@ impl Socket {
 mod tests {
     use super::*;
 
+    /// Two in one room: what was said twice is written once to each, and the log forgets what both have.
+    #[test]
+    fn gathers_what_waits() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut server = Server {
+            gathers: true,
+            sockets: Vec::new(),
+            rooms: HashMap::new(),
+            waiting: VecDeque::new(),
+        };
+        let poll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let mut clients: Vec<TcpStream> = Vec::new();
+        for number in 0..2 {
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            client.write_all(&hello(7)).unwrap();
+            while server.sockets.len() == number {
+                accept(&listener, &poll, &mut server.sockets).unwrap();
+            }
+            while server.sockets[number].room.is_none() {
+                server.read(number, &mut [0; 64]);
+            }
+            clients.push(client);
+        }
+        let large = vec![b'x'; LOG];
+        for (frame, all) in [(&b"abc"[..], 3), (&large, LOG + 3)] {
+            clients[0].write_all(&trigger(frame)).unwrap();
+            while server.rooms[&7].log.len() < all {
+                server.read(0, &mut [0; 64 * 1024]);
+            }
+            assert_eq!(server.waiting, [0, 1], "each waits once");
+        }
+        server.write_slice();
+        assert!(server.waiting.is_empty() && server.rooms[&7].log.is_empty());
+        let readers = clients.into_iter().map(|mut client| {
+            std::thread::spawn(move || {
+                let mut all = vec![0; WELCOME.len() + 3 + LOG];
+                client.read_exact(&mut all).unwrap();
+                all
+            })
+        });
+        let readers: Vec<_> = readers.collect();
+        while server.sockets.iter().any(|socket| !socket.rest.is_empty()) {
+            server.sockets.iter_mut().for_each(|socket| socket.write(&[]));
+        }
+        for reader in readers {
+            assert_eq!(reader.join().unwrap(), [WELCOME, b"abc", &large].concat());
+        }
+    }
+
     #[test]
     fn frames() {
         let mut bytes = trigger(b"abc");

@@ -88,7 +88,7 @@ pub(crate) struct BenchArgs {
     /// fanout, mixed: the limit in turns with the server, and the ratio
     #[arg(long)]
     pub(crate) with_limit: bool,
-    /// fanout, mixed, limit: the limit writes all that waits for a socket at once, as a good server does
+    /// As --with-limit, and the limit writes all that waits for a socket at once, as a good server does; limit: the same
     #[arg(long)]
     pub(crate) gather: bool,
     /// fanout, saturate, mixed, limit: how many turns the time is divided into

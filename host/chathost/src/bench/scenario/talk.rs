@@ -29,7 +29,7 @@ pub(crate) fn fanout(args: &BenchArgs, setting: &Setting) -> anyhow::Result<Vec<
         &sizes(args),
         args.senders,
         pace(args),
-        args.with_limit,
+        args.with_limit || args.gather,
     )
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn mixed(args: &BenchArgs, setting: &Setting) -> anyhow::Result<Vec<P
         &sizes,
         usize::MAX,
         Pace::People(rate),
-        args.with_limit,
+        args.with_limit || args.gather,
     )
 }
 
