@@ -2,9 +2,9 @@
 //! to the same group made one frame ([`Run`]), as long as none of the group was written to.
 //!
 //! In a busy room a dozen pushes wait for each member when its turn to be written comes. Put into every outbox each for
-//! itself they cost a sixth of a delivery in backlog, and at saturation half of it; as a run only the first one is put there,
-//! and the next are bytes appended to what all have queued already. (A room of 1,000: up to 11,000 messages a second instead
-//! of 6,000.)
+//! itself they cost a quarter of a delivery in backlog, and a third at saturation; as a run only the first one is put there,
+//! and the next are bytes appended to what all have queued already. (A room of 1,000, in turns: 0.34 µs instead of 0.45, and
+//! 11,000 messages a second instead of 6,000.)
 //!
 //! The order of what a client gets stays what it was: whoever gets something else in between has left the run, and gets its
 //! later pushes one by one.
