@@ -61,6 +61,30 @@ async fn calls_that_run_may_end() {
     );
 }
 
+/// When it has ended nothing is left that holds a port, whoever was there.
+#[tokio::test]
+async fn ports_are_free_at_once() {
+    let mut port = 0;
+    for round in 0..20 {
+        let connector = json!({
+            "id": "connector-1", "host": "127.0.0.1", "port": 0, "clientPort": port, "frontend": true,
+        });
+        let cluster = Setup::demo()
+            .servers("connector", 0)
+            .server("connector", connector)
+            .start()
+            .await;
+        port = cluster.address("connector-1").port();
+        let idle = match round % 3 {
+            0 => None,
+            1 => Some(cluster.open("connector-1", Transport::Tcp).await),
+            _ => Some(cluster.client("connector-1").await),
+        };
+        within("the cluster to stop", cluster.stop()).await;
+        drop(idle);
+    }
+}
+
 /// While it stops nothing new begins; whoever asks is told.
 #[tokio::test]
 async fn nothing_new_begins() {

@@ -322,6 +322,8 @@ async fn not_everything_waits() {
     let cluster = Setup::demo()
         .servers("connector", 2)
         .script("connector.lua", code)
+        // On one thread both would stand still.
+        .settings(&json!({ "threads": 0 }))
         .settings(
             &json!({ "all": { "rpc": { "maxPending": 5 }, "script": { "loadMs": 5000, "callMs": 5000 } } }),
         )

@@ -60,6 +60,7 @@ entries() {
     done
 }
 
+# Each server has a thread of its own, or all share so many: THREADS.
 # start_cluster NAME CONNECTORS CHATS HEARTBEAT: sets $server (its process), $gate and $connector (where they listen).
 start_cluster() {
     folder="$work/$1"
@@ -67,6 +68,7 @@ start_cluster() {
     for file in "$root"/config/bench/*.json; do
         sed -e '/"id": "master/s/"port": *[0-9][0-9]*/"port": 0/' \
             -e 's/"files": *[0-9][0-9]*/"files": 0/' \
+            -e "s/\"threads\": *[0-9][0-9]*/\"threads\": ${THREADS:-0}/" \
             -e "s/\"heartbeat\": *[0-9][0-9]*/\"heartbeat\": $4/" "$file" >"$folder/$(basename "$file")"
     done
     {

@@ -209,8 +209,17 @@ impl Setup {
         let mut options = Options::new(base.join("config/servers.json"));
         options.base = base.to_owned();
         options.only.clone_from(&self.only);
+        if self.chathost.get("threads").is_none() {
+            options.threads = threads();
+        }
         options
     }
+}
+
+/// All tests run twice: with a thread for each server, and with `CHATHOST_TEST_THREADS` that the servers share.
+fn threads() -> Option<u32> {
+    let threads = std::env::var("CHATHOST_TEST_THREADS").ok()?;
+    Some(threads.parse().expect("CHATHOST_TEST_THREADS is a number"))
 }
 
 /// Lays objects over objects; anything else takes the place of what was there.

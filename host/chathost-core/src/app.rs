@@ -18,6 +18,7 @@ use crate::{
     pulse::Pulse,
     rpc::{Calls, Router},
     session::SessionService,
+    tasks::Tasks,
     turn::Turn,
 };
 use serde_json::Value;
@@ -51,6 +52,8 @@ pub struct App {
     pub post: Post,
     /// The way out to clients.
     pub outgoing: Outgoing,
+    /// Starts this server's tasks.
+    pub tasks: Tasks,
     /// The order of each session's requests.
     pub lanes: Rc<Lanes>,
     /// The end of the loop's turn.
@@ -74,8 +77,19 @@ pub struct App {
 }
 
 impl App {
-    /// A server that owns nothing yet.
+    /// A server that owns nothing yet, and has its thread for itself.
     pub fn new(
+        info: Arc<ServerInfo>,
+        cluster: Arc<Cluster>,
+        transport: Arc<dyn Transport>,
+        pulse: Arc<Pulse>,
+    ) -> Rc<Self> {
+        Self::beside(Tasks::default(), info, cluster, transport, pulse)
+    }
+
+    /// A server that owns nothing yet, and may share its thread.
+    pub(crate) fn beside(
+        tasks: Tasks,
         info: Arc<ServerInfo>,
         cluster: Arc<Cluster>,
         transport: Arc<dyn Transport>,
@@ -92,7 +106,8 @@ impl App {
             calls: Calls::new(&settings.rpc),
             post: Post::new(transport),
             outgoing: Outgoing::default(),
-            lanes: Rc::default(),
+            lanes: Rc::new(Lanes::new(tasks.clone())),
+            tasks,
             turn: Turn::default(),
             serving: Serving::default(),
             renewal: Notify::new(),

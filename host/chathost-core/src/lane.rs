@@ -5,7 +5,7 @@
 //! may opt out ([`crate::handler::Method::concurrent`]). What runs is counted, so that a server can end when the last one
 //! has.
 
-use crate::{busy::Busy, envelope::ServerId, map::Map};
+use crate::{busy::Busy, envelope::ServerId, map::Map, tasks::Tasks};
 use futures_util::future::LocalBoxFuture;
 use std::{
     cell::RefCell,
@@ -37,6 +37,7 @@ pub struct Lanes {
     /// What waits, for each session of which something waits or runs on in a task.
     waiting: RefCell<Map<LaneKey, VecDeque<Begin>>>,
     busy: Busy,
+    tasks: Tasks,
 }
 
 /// Where something may run.
@@ -47,6 +48,14 @@ pub(crate) struct Place {
 }
 
 impl Lanes {
+    /// Nothing runs. What has to wait goes on in one of these tasks.
+    pub(crate) fn new(tasks: Tasks) -> Self {
+        Self {
+            tasks,
+            ..Self::default()
+        }
+    }
+
     /// The end of a session's lane; `None` when `limit` wait there already.
     pub(crate) fn place(self: &Rc<Self>, lane: LaneKey, limit: usize) -> Option<Place> {
         let waiting = self.waiting.borrow();
@@ -100,7 +109,7 @@ impl Lanes {
 
     fn finish(self: &Rc<Self>, rest: Job, lane: Option<LaneKey>) {
         let lanes = self.clone();
-        tokio::task::spawn_local(async move {
+        self.tasks.spawn(async move {
             rest.await;
             lanes.busy.end();
             if let Some(lane) = lane {

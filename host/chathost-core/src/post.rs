@@ -282,7 +282,8 @@ impl Link {
             Err(mpsc::error::TrySendError::Full(envelope)) => {
                 queue.put_back(envelope);
                 queue.waiting = true;
-                tokio::task::spawn_local(send_when_there_is_room(app.clone(), self.clone()));
+                app.tasks
+                    .spawn(send_when_there_is_room(app.clone(), self.clone()));
                 Ok(())
             }
         }

@@ -1,4 +1,7 @@
-//! A server: one thread with its own runtime, which owns everything that hangs on its [`App`].
+//! A server: an event loop on one thread, which owns everything that hangs on its [`App`].
+//!
+//! Each has a thread of its own, or some share one ([`Cluster::threads`]): then what would wake another thread is only the
+//! next thing to do, and the rest is the same.
 //!
 //! [`crate::host`] starts servers and tells them what to do by [`Command`]s; servers tell each other things by
 //! envelopes. A server ends when it is told to, and takes its time: what runs may end, then every session is closed and
@@ -12,7 +15,9 @@ use crate::{
     handler::{HandlerFactory, LoadError, MethodStats, Prepared},
     post::Transport,
     pulse::{Pulse, Stalls},
-    remote, rpc, turn,
+    remote, rpc,
+    tasks::Tasks,
+    turn,
 };
 use std::{io, rc::Rc, sync::Arc, thread, time::Duration};
 use tokio::{
@@ -21,6 +26,7 @@ use tokio::{
     task::{JoinSet, spawn_local},
     time::timeout,
 };
+use tracing::Span;
 
 /// What it takes to start a server.
 pub(crate) struct Plan {
@@ -85,7 +91,7 @@ pub struct Report {
     pub channels: usize,
     /// Calls that run.
     pub running: usize,
-    /// How often it stood still.
+    /// How often one of its handlers held it up.
     pub stalls: Stalls,
 }
 
@@ -96,7 +102,7 @@ pub(crate) struct Server {
     pub(crate) pulse: Arc<Pulse>,
     /// Dropping it ends the server without grace.
     pub(crate) commands: mpsc::Sender<Command>,
-    /// Resolves when the thread is at its end.
+    /// Resolves when nothing is left of the server.
     pub(crate) ended: oneshot::Receiver<()>,
 }
 
@@ -107,47 +113,123 @@ pub(crate) type Loaded = oneshot::Receiver<Result<Vec<String>, LoadError>>;
 /// deep before Luau ends it; without optimisation that takes more than the usual 2 MiB. What is not used takes no memory.
 const STACK: usize = 32 << 20;
 
-/// Starts a server's thread. It loads its handlers and says so, then waits for commands.
-pub(crate) fn spawn(plan: Plan) -> io::Result<(Server, Loaded)> {
-    let runtime = || {
-        Builder::new_current_thread()
-            .enable_all()
-            .build_local(LocalOptions::default())
+/// A server that starts: what it is, and where it says how it goes.
+struct Start {
+    plan: Plan,
+    orders: mpsc::Receiver<Command>,
+    loaded: oneshot::Sender<Result<Vec<String>, LoadError>>,
+    /// Dropped when nothing is left of it.
+    ended: oneshot::Sender<()>,
+}
+
+/// Starts a thread with these servers. Each loads its handlers and says so, then waits for commands.
+pub(crate) fn spawn(plans: Vec<Plan>) -> io::Result<Vec<(Server, Loaded)>> {
+    let name = match plans.as_slice() {
+        [plan] => plan.info.id.to_string(),
+        _ => "servers".to_owned(),
     };
+    let (servers, starts): (Vec<_>, Vec<_>) = plans.into_iter().map(start).unzip();
+    thread::Builder::new()
+        .name(name)
+        .stack_size(STACK)
+        .spawn(move || run_all(starts))?;
+    Ok(servers)
+}
+
+fn start(plan: Plan) -> ((Server, Loaded), Start) {
     let (commands, orders) = mpsc::channel(8);
     let (say_loaded, loaded) = oneshot::channel();
     let (say_ended, ended) = oneshot::channel();
-    let (info, pulse) = (plan.info.clone(), plan.pulse.clone());
-    thread::Builder::new()
-        .name(plan.info.id.to_string())
-        .stack_size(STACK)
-        .spawn(move || {
-            let _span = tracing::info_span!("server", id = %plan.info.id).entered();
-            match runtime() {
-                Ok(runtime) => runtime.block_on(run(plan, say_loaded, orders)),
-                Err(error) => drop(say_loaded.send(Err(LoadError {
-                    problems: vec![error.to_string()],
-                }))),
+    let server = Server {
+        info: plan.info.clone(),
+        pulse: plan.pulse.clone(),
+        commands,
+        ended,
+    };
+    let start = Start {
+        plan,
+        orders,
+        loaded: say_loaded,
+        ended: say_ended,
+    };
+    ((server, loaded), start)
+}
+
+/// A thread, from its first line to its last.
+fn run_all(mut starts: Vec<Start>) {
+    let alone = if starts.len() == 1 { starts.pop() } else { None };
+    let _span = alone.as_ref().map(|start| span(start).entered());
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default());
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            for start in alone.into_iter().chain(starts) {
+                let problems = vec![error.to_string()];
+                drop(start.loaded.send(Err(LoadError { problems })));
             }
-            drop(say_ended);
-        })?;
-    Ok((
-        Server {
-            info,
-            pulse,
-            commands,
+            return;
+        }
+    };
+    match alone {
+        Some(Start {
+            plan,
+            orders,
+            loaded,
             ended,
-        },
+        }) => {
+            runtime.block_on(run(plan, orders, loaded, Tasks::default()));
+            drop(runtime);
+            drop(ended);
+        }
+        None => runtime.block_on(async {
+            let ids: Vec<_> = starts.iter().map(|start| start.plan.info.id.clone()).collect();
+            tracing::info!("{} share a thread", ids.join(", "));
+            let mut running = JoinSet::new();
+            for start in starts {
+                let tasks = Tasks::shared(span(&start));
+                running.spawn_local(tasks.in_span(run_beside_others(start, tasks.clone())));
+            }
+            while running.join_next().await.is_some() {}
+        }),
+    }
+}
+
+fn span(start: &Start) -> Span {
+    tracing::info_span!("server", id = %start.plan.info.id)
+}
+
+/// Whatever becomes of it, nothing of it stays on the thread.
+async fn run_beside_others(
+    Start {
+        plan,
+        orders,
         loaded,
-    ))
+        ended,
+    }: Start,
+    tasks: Tasks,
+) {
+    let run = run(plan, orders, loaded, tasks.clone());
+    tokio::select! {
+        run = spawn_local(tasks.in_span(run)) => {
+            if let Err(error) = run {
+                tracing::error!(%error, "the server failed and ends");
+            }
+        }
+        () = tasks.reap() => {}
+    }
+    tasks.end().await;
+    drop(ended);
 }
 
 async fn run(
     plan: Plan,
-    loaded: oneshot::Sender<Result<Vec<String>, LoadError>>,
     orders: mpsc::Receiver<Command>,
+    loaded: oneshot::Sender<Result<Vec<String>, LoadError>>,
+    tasks: Tasks,
 ) {
-    let app = App::new(plan.info, plan.cluster, plan.transport, plan.pulse);
+    let app = App::beside(tasks, plan.info, plan.cluster, plan.transport, plan.pulse);
     match Prepared::build(&app, &*plan.handlers, plan.number) {
         Ok(first) => {
             drop(loaded.send(Ok(first.routes())));
@@ -156,14 +238,15 @@ async fn run(
         Err(error) => return drop(loaded.send(Err(error))),
     }
     let mut loops = JoinSet::new();
-    loops.spawn_local(remote::run(app.clone(), plan.mailbox));
-    loops.spawn_local(turn::run(app.clone()));
-    loops.spawn_local(rpc::expire(app.clone()));
+    loops.spawn_local(app.tasks.in_span(remote::run(app.clone(), plan.mailbox)));
+    loops.spawn_local(app.tasks.in_span(turn::run(app.clone())));
+    loops.spawn_local(app.tasks.in_span(rpc::expire(app.clone())));
     tokio::select! {
         () = serve(&app, plan.listener, (plan.handlers, plan.number), orders) => {}
         // None of the loops ends by itself. A server that has lost one is better gone, and seen to be.
         Some(lost) = loops.join_next() => tracing::error!(?lost, "the server failed and ends"),
     }
+    loops.shutdown().await;
     app.release();
 }
 
@@ -190,11 +273,10 @@ async fn serve(
                 let Some(listener) = listener.take() else { continue };
                 match tokio::net::TcpListener::from_std(listener) {
                     Ok(listener) => {
-                        drop(spawn_local(connector::serve(
-                            app.clone(),
-                            listener,
-                            stopped.clone(),
-                        )));
+                        drop(
+                            app.tasks
+                                .spawn(connector::serve(app.clone(), listener, stopped.clone())),
+                        );
                     }
                     Err(error) => tracing::error!(%error, "the listener is of no use"),
                 }

@@ -92,7 +92,7 @@ impl Instance {
         // SAFETY: null, or a text that ends with a zero byte, in a library that stays open.
         let name = (!plugin.name.is_null()).then(|| unsafe { CStr::from_ptr(plugin.name) }.to_string_lossy());
         tracing::debug!(library = shared.library(), ?name, "a plugin was created");
-        tokio::task::spawn_local(mailbox::run(Rc::downgrade(&instance), messages));
+        app.tasks.spawn(mailbox::run(Rc::downgrade(&instance), messages));
         Ok(instance)
     }
 
@@ -198,7 +198,7 @@ impl Instance {
         }
         let handle = self.waiting.borrow_mut().insert(done);
         let weak = Rc::downgrade(self);
-        tokio::task::spawn_local(async move {
+        self.app.tasks.spawn(async move {
             let result = result.await;
             let Some(instance) = weak.upgrade() else { return };
             let done = instance.waiting.borrow_mut().remove(handle);

@@ -26,14 +26,14 @@ impl Instance {
         let after = Duration::from_millis(milliseconds.clamp(1, 1 << 31));
         let timer = self.timers.borrow_mut().insert(Timer { repeats, task: None });
         let weak = Rc::downgrade(self);
-        self.app.install(move |_| {
+        self.app.install(move |app| {
             let Some(instance) = weak.upgrade() else { return };
             let mut timers = instance.timers.borrow_mut();
             // It may have been cancelled before it began.
             let Some(place) = timers.get_mut(timer) else {
                 return;
             };
-            let task = tokio::task::spawn_local(async move {
+            let task = app.tasks.spawn(async move {
                 loop {
                     time::sleep(after).await;
                     let Some(instance) = weak.upgrade() else { return };
@@ -46,7 +46,7 @@ impl Instance {
                     }
                 }
             });
-            place.task = Some(task.abort_handle());
+            place.task = Some(task);
         });
         timer
     }

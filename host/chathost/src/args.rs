@@ -105,6 +105,9 @@ pub(crate) struct StartArgs {
     /// Host only these servers
     #[arg(long, value_name = "ID,…", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
+    /// Threads that the servers share, instead of what chathost.json says [0: each has its own]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1024))]
+    pub(crate) threads: Option<u32>,
 }
 
 impl Project {
@@ -118,6 +121,7 @@ impl Project {
             base: self.directory.clone(),
             env: self.env.clone(),
             only: Vec::new(),
+            threads: None,
         }
     }
 }

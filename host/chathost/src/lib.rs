@@ -47,6 +47,8 @@ pub struct Options {
     pub env: String,
     /// Ids of the servers to host; empty for all.
     pub only: Vec<String>,
+    /// Threads that the servers share, instead of what the configuration says; 0: each has its own.
+    pub threads: Option<u32>,
 }
 
 impl Options {
@@ -57,6 +59,7 @@ impl Options {
             base: ".".into(),
             env: "development".into(),
             only: Vec::new(),
+            threads: None,
         }
     }
 
@@ -76,6 +79,7 @@ impl Options {
                 problems: vec![problem],
             })?;
         }
+        cluster.threads = self.threads.unwrap_or(cluster.threads);
         Ok(cluster)
     }
 }

@@ -285,6 +285,66 @@ fn hangup_reloads_and_interrupt_ends() {
     assert_eq!(host.exit_code(), Some(0));
 }
 
+/// Servers on one thread are the servers they are elsewhere: in lists, in the log, in what a client gets of them.
+#[test]
+fn servers_share_threads() {
+    let project = Project::new();
+    let server = |id: &str| json!({ "id": id, "host": "127.0.0.1", "port": 0 });
+    let frontend =
+        |id: &str| json!({ "id": id, "host": "127.0.0.1", "port": 0, "clientPort": 0, "frontend": true });
+    let servers = json!({ "development": {
+        "gate": [frontend("gate-1")],
+        "connector": [frontend("connector-1"), frontend("connector-2")],
+        "chat": [server("chat-1"), server("chat-2")],
+    } });
+    project.write("config/servers.json", &servers.to_string());
+    project.write(
+        "config/chathost.json",
+        r#"{ "threads": 1000, "web": { "port": 0 }, "handlers": { "watch": false } }"#,
+    );
+    let app = fs::read_to_string(project.path("handlers/app.lua")).unwrap();
+    let says = "print('loaded')\napp:setTimeout(function() print('ticked') end, 1)\n";
+    project.write("handlers/app.lua", &format!("{says}{app}"));
+    let ids = ["chat-1", "chat-2", "connector-1", "connector-2", "gate-1"];
+    for (args, shared) in [
+        (["start", "--threads", "2"].as_slice(), 2),
+        (&["start", "--threads=1"], 1),
+        (&["start"], 0),
+    ] {
+        let mut host = project.start_until(args, "open http://127.0.0.1:");
+        let mut rows: Vec<_> = project.list();
+        rows.retain(|row| row["serverType"] != "master");
+        let listed: Vec<_> = rows.iter().map(|row| row["serverId"].as_str().unwrap()).collect();
+        assert_eq!(listed, ids, "in the order of the file");
+        let mut names: Vec<_> = fs::read_dir(format!("/proc/{}/task", host.child.id()))
+            .unwrap()
+            .filter_map(|task| fs::read_to_string(task.unwrap().path().join("comm")).ok())
+            .map(|name| name.trim().to_owned())
+            .filter(|name| name == "servers" || ids.contains(&name.as_str()))
+            .collect();
+        names.sort_unstable();
+        let expected = if shared > 0 {
+            vec!["servers"; shared]
+        } else {
+            ids.to_vec()
+        };
+        assert_eq!(names, expected);
+        host.signal("TERM");
+        let mut log = String::new();
+        std::io::Read::read_to_string(&mut host.lines, &mut log).unwrap();
+        assert_eq!(host.exit_code(), Some(0), "{log}");
+    }
+    let log = fs::read_dir(project.path("logs")).unwrap().next().unwrap();
+    let log = fs::read_to_string(log.unwrap().path()).unwrap();
+    for said in ["loaded", "ticked"] {
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(said)).collect();
+        for id in ids {
+            let of = lines.iter().filter(|line| line.contains(&format!("{{id={id}}}")));
+            assert_eq!(of.count(), 3, "{id} has {said}: {lines:#?}");
+        }
+    }
+}
+
 /// One clear message with file, key or line and the remedy, and exit code 2.
 #[test]
 fn mistakes() {

@@ -51,6 +51,7 @@ pub fn load(options: &LoadOptions) -> Result<Cluster, ConfigErrors> {
         log: host.log,
         stop: host.stop,
         handlers: host.handlers,
+        threads: host.threads,
         libraries,
         warnings,
         types,

@@ -66,6 +66,10 @@ pub struct Cluster {
     pub stop: StopSettings,
     /// How handlers are replaced.
     pub handlers: HandlerSettings,
+    /// `threads`: that the servers of this process share; 0 if each has its own. On few processors sharing saves what it
+    /// takes to wake another thread for each message (a third of a request), but what holds up one server then holds up
+    /// those beside it.
+    pub threads: u32,
     /// What `handlers.json` says: which types libraries serve.
     pub libraries: LibrariesByType,
     /// What is odd and not wrong.

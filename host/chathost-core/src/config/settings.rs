@@ -1,7 +1,8 @@
 //! `chathost.json`: what Pomelo sets in code.
 //!
-//! An environment has the sections `web`, `log`, `handlers` and `stop` for the whole host, `all` for every type of
-//! server, and one per type, which goes before `all`. Every key is a field below; its documentation is the key's.
+//! An environment has the sections `web`, `log`, `handlers` and `stop` and the number `threads` for the whole host, `all`
+//! for every type of server, and one per type, which goes before `all`. Every key is a field below, or
+//! [`Cluster::threads`](super::Cluster::threads); its documentation is the key's.
 
 mod read;
 

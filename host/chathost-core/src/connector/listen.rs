@@ -12,8 +12,9 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 pub async fn serve(app: Rc<App>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            biased;
             _ = stop.wait_for(|&stop| stop) => break,
+            accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -42,6 +43,6 @@ pub async fn serve(app: Rc<App>, listener: TcpListener, mut stop: watch::Receive
         let session = app.sessions.create(connection.clone());
         connection.sid.set(session.id);
         app.connections.begin();
-        tokio::task::spawn_local(task::run(app.clone(), session));
+        app.tasks.spawn(task::run(app.clone(), session));
     }
 }

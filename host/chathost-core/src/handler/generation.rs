@@ -9,6 +9,7 @@ use crate::{
     error::{CallError, Reply},
     lane::Job,
     pulse::Pulse,
+    tasks::Tasks,
 };
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
@@ -249,14 +250,14 @@ impl Serving {
     }
 
     /// From now on this one serves. What runs on the old one has `deadline` to end there.
-    pub(crate) fn switch(&self, generation: Rc<Generation>, deadline: Duration) {
+    pub(crate) fn switch(&self, tasks: &Tasks, generation: Rc<Generation>, deadline: Duration) {
         let Some(old) = self.current.replace(Some(generation)) else {
             return;
         };
         old.handlers.retire();
         self.retired();
         self.retired.borrow_mut().push(Rc::downgrade(&old));
-        tokio::task::spawn_local(async move {
+        tasks.spawn(async move {
             if tokio::time::timeout(deadline, old.over()).await.is_err() {
                 tracing::warn!(generation = %old.label, running = old.running(), "calls of a replaced generation are cut off");
             }

@@ -69,7 +69,7 @@ impl Prepared {
         };
         app.pulse.set_names(manifest.methods().iter().map(name).collect());
         let deadline = std::time::Duration::from_secs(app.settings.script.deadline_seconds.into());
-        app.serving.switch(self.generation, deadline);
+        app.serving.switch(&app.tasks, self.generation, deadline);
     }
 }
 

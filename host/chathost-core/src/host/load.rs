@@ -30,21 +30,26 @@ pub(super) fn plan(
     }
 }
 
-/// Starts the threads and waits until all have loaded. If one fails, none is left. Returns the routes by type.
+/// Starts the servers, on so many threads (0: each has its own), and waits until all have loaded. If one fails, none is
+/// left. Returns them in the order of the plans, and the routes by type.
 pub(super) async fn load(
     plans: Vec<Plan>,
+    threads: u32,
 ) -> Result<(Vec<Server>, BTreeMap<Arc<str>, Vec<String>>), LoadError> {
-    let mut servers = Vec::new();
+    let order: Vec<_> = plans.iter().map(|plan| plan.info.id.clone()).collect();
+    let mut servers: Vec<Server> = Vec::new();
     let mut loading: Vec<(Arc<ServerInfo>, Loaded)> = Vec::new();
     let mut problems: Vec<String> = Vec::new();
-    for plan in plans {
-        let info = plan.info.clone();
-        match server::spawn(plan) {
-            Ok((server, loaded)) => {
-                servers.push(server);
-                loading.push((info, loaded));
+    for plans in share(plans, threads) {
+        let ids: Vec<_> = plans.iter().map(|plan| plan.info.id.clone()).collect();
+        match server::spawn(plans) {
+            Ok(started) => {
+                for (server, loaded) in started {
+                    loading.push((server.info.clone(), loaded));
+                    servers.push(server);
+                }
             }
-            Err(error) => problems.push(format!("no thread for server {}: {error}", info.id)),
+            Err(error) => problems.push(format!("no thread for server {}: {error}", ids.join(", "))),
         }
     }
     let mut routes = BTreeMap::new();
@@ -56,11 +61,27 @@ pub(super) async fn load(
         }
     }
     if problems.is_empty() {
+        servers.sort_by_key(|server| order.iter().position(|id| *id == server.info.id));
         return Ok((servers, routes));
     }
     end(servers, Duration::ZERO).await;
     once(&mut problems);
     Err(LoadError { problems })
+}
+
+/// Who shares a thread: dealt like cards, in the order of the file, so that those of one type are apart.
+fn share(plans: Vec<Plan>, threads: u32) -> Vec<Vec<Plan>> {
+    let threads = match usize::try_from(threads) {
+        Ok(threads) if threads > 0 => threads.min(plans.len()),
+        _ => plans.len(),
+    };
+    let mut shares: Vec<Vec<Plan>> = (0..threads).map(|_| Vec::new()).collect();
+    for (place, plan) in plans.into_iter().enumerate() {
+        if let Some(share) = shares.get_mut(place % threads) {
+            share.push(plan);
+        }
+    }
+    shares
 }
 
 /// Loads handlers in a server that reaches nobody and ends at once. Returns their routes.
@@ -75,7 +96,7 @@ pub(super) async fn load_only(
         .map(|info| plan(info, cluster, &nowhere, handlers, None))
         .into_iter()
         .collect();
-    let (servers, routes) = load(plans).await?;
+    let (servers, routes) = load(plans, 0).await?;
     end(servers, Duration::ZERO).await;
     Ok(routes.into_values().flatten().collect())
 }

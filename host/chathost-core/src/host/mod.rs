@@ -91,7 +91,7 @@ impl Host {
                 listeners.remove(&info.id),
             ))
         });
-        let (servers, mut routes) = load(plans.collect()).await?;
+        let (servers, mut routes) = load(plans.collect(), cluster.threads).await?;
         // The dictionary has the routes of all types, also of those that another process hosts.
         for (server_type, handlers) in &factories {
             if !routes.contains_key(server_type) {

@@ -10,7 +10,7 @@ use crate::{
     server::{Command, Done, Server},
 };
 use futures_util::future::join_all;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::timeout};
 
 /// How to replace.
@@ -161,9 +161,13 @@ impl Host {
             number,
             done,
         };
-        let mut ready = all(&servers, prepare).await;
+        // Those that share a thread build one after the other.
+        let load = self.cluster.settings.for_type(server_type).script.load_ms;
+        let loads = u64::from(load).saturating_mul(servers.len() as u64);
+        let patience = PATIENCE + Duration::from_millis(loads);
+        let mut ready = all(&servers, patience, prepare).await;
         if ready.is_ok() {
-            ready = all(&servers, Command::TakeOver).await;
+            ready = all(&servers, patience, Command::TakeOver).await;
         }
         if let Err(refusal) = ready {
             for server in servers {
@@ -171,8 +175,8 @@ impl Host {
             }
             return Err(refusal);
         }
-        // From here on nothing can fail but a server as a whole.
-        all(&servers, Command::Switch).await?;
+        // From here on nothing can fail but a server as a whole: the others have switched.
+        let switched = all(&servers, patience, Command::Switch).await;
         tracing::info!(server_type, generation = %swapped.generation, "handlers were replaced");
         if let Some(known) = self.types.get_mut(server_type) {
             known.number = number;
@@ -182,18 +186,22 @@ impl Host {
         if changed {
             self.open().await;
         }
-        Ok(swapped)
+        switched.map(|()| swapped)
     }
 }
 
 /// Tells all servers the same and waits until all have done it.
-async fn all(servers: &[&Server], command: impl Fn(Done) -> Command) -> Result<(), Refusal> {
+async fn all(
+    servers: &[&Server],
+    patience: Duration,
+    command: impl Fn(Done) -> Command,
+) -> Result<(), Refusal> {
     let answers = join_all(servers.iter().map(|server| {
         let (done, answer) = oneshot::channel();
         let command = command(done);
         async move {
             drop(server.commands.send(command).await);
-            match timeout(PATIENCE, answer).await {
+            match timeout(patience, answer).await {
                 Ok(Ok(answer)) => answer.map_err(Refusal::from),
                 Ok(Err(_)) => Err(Refusal::new(format!("server {} is gone", server.info.id))),
                 Err(_) => Err(Refusal::new(format!("server {} does not answer", server.info.id))),

@@ -115,12 +115,12 @@ fn start(
     timers.last.set(id);
     let context = context.clone();
     // One that is set while its file loads begins to run when the file begins to serve.
-    context.app.clone().install(move |_| {
+    context.app.clone().install(move |app| {
         let timer = match repeat {
             Repeat::Once => {
                 let held = context.hold();
                 let weak = Rc::downgrade(&context);
-                tokio::task::spawn_local(async move {
+                app.tasks.spawn(async move {
                     time::sleep(after).await;
                     if let Some(context) = weak.upgrade() {
                         // From here on it cannot be cleared.
@@ -132,7 +132,7 @@ fn start(
             }
             Repeat::Always => {
                 let weak = Rc::downgrade(&context);
-                tokio::task::spawn_local(async move {
+                app.tasks.spawn(async move {
                     loop {
                         time::sleep(after).await;
                         let Some(context) = weak.upgrade() else { return };
@@ -142,11 +142,7 @@ fn start(
                 })
             }
         };
-        context
-            .timers
-            .running
-            .borrow_mut()
-            .insert(id, (repeat, timer.abort_handle()));
+        context.timers.running.borrow_mut().insert(id, (repeat, timer));
     });
     Ok(id)
 }

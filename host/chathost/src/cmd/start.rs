@@ -25,6 +25,7 @@ pub(crate) fn run(args: &StartArgs) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let mut options = args.project.options();
     options.only.clone_from(&args.only);
+    options.threads = args.threads;
     let cluster = options.load()?;
     let _logs = logging::start(&cluster.base, &cluster.log).context("logs/")?;
     for warning in &cluster.warnings {

@@ -18,6 +18,7 @@ pub(in crate::config) struct Host {
     pub(in crate::config) log: LogSettings,
     pub(in crate::config) stop: StopSettings,
     pub(in crate::config) handlers: HandlerSettings,
+    pub(in crate::config) threads: u32,
 }
 
 impl Host {
@@ -53,12 +54,13 @@ impl Host {
             host.group("stop", |stop| {
                 stop.number("graceSeconds", &mut self.stop.grace_seconds, 0..=600);
             });
+            host.number("threads", &mut self.threads, 0..=1024);
             let mut all = TypeSettings::default();
             host.group("all", |section| all.read(section));
             for (name, node) in host.rest() {
                 if !types.is_empty() && !types.contains(&name.as_str()) {
                     // The environment: it may be what was mistyped.
-                    let known = [types, &["web", "log", "handlers", "stop", "all", env]].concat();
+                    let known = [types, &["web", "log", "handlers", "stop", "threads", "all", env]].concat();
                     host.unknown(&name, node, &known);
                     continue;
                 }

@@ -316,6 +316,10 @@ fn settings() {
             "1: stop.graceSeconds: has to be a whole number from 0 to 600, not 601",
         ),
         (
+            "{\"threads\": -1}",
+            "1: threads: has to be a whole number from 0 to 1024, not -1",
+        ),
+        (
             "{\"handlers\": {\"watch\": 1}}",
             "1: handlers.watch: has to be true or false, not 1",
         ),
