@@ -37,7 +37,7 @@ pub struct Swapped {
     pub removed: Vec<String>,
 }
 
-/// Why what served keeps serving.
+/// Why what served keeps serving, or where it still does.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .problems.join("\n"))]
 pub struct Refusal {
@@ -186,7 +186,14 @@ impl Host {
         if changed {
             self.open().await;
         }
-        switched.map(|()| swapped)
+        switched.map_err(|mut refusal| {
+            let generation = &swapped.generation;
+            refusal.problems.push(format!(
+                "{generation} serves on the others, and there when it moves again"
+            ));
+            refusal
+        })?;
+        Ok(swapped)
     }
 }
 
