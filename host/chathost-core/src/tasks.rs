@@ -35,7 +35,7 @@ impl Tasks {
         match &self.0 {
             None => spawn_local(future).abort_handle(),
             Some(shared) => {
-                let future = future.instrument(shared.span.clone());
+                let future = self.in_span(future);
                 shared.running.borrow_mut().spawn_local(future)
             }
         }

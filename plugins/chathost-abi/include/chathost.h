@@ -10,8 +10,8 @@
 #include <string.h>
 /* Threads: a server is one thread, which other servers may share, with instances of their own: what is an instance's
  * belongs into its state, not into thread-locals. [server-thread] functions are called on it only: by the host always, by
- * the plugin while the host is calling it. [any-thread] functions may be called from anywhere at any time, also after the instance
- * was destroyed; then they do nothing. Do not block the server's thread: everybody on the server waits for it.
+ * the plugin while the host is calling it. [any-thread] functions may be called from anywhere at any time, also after
+ * the instance was destroyed; then they do nothing. Do not block the server's thread: everybody on it waits.
  *
  * Ownership: whoever allocates frees. Bytes belong to the caller and are valid until the call returns. The host's table
  * and the plugin's are valid for as long as the process lives. Texts are UTF-8, values are JSON. */

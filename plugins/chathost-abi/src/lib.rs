@@ -9,8 +9,8 @@
 //! # Threads
 //! A server is one thread, which other servers may share, with instances of their own: what is an instance's belongs into
 //! its state, not into thread-locals. `[server-thread]` functions are called on it only: by the host always, by the plugin
-//! while the host is calling it. `[any-thread]` functions may be called from wherever the plugin likes, at any time, also after
-//! the instance was destroyed; then they do nothing. A function of the host that is called on the wrong thread refuses.
+//! while the host is calling it. `[any-thread]` functions may be called from wherever the plugin likes, at any time, also
+//! after the instance was destroyed; then they do nothing. A function of the host that is called on the wrong thread refuses.
 //!
 //! Both sides call each other back: binding a session calls its listeners before `ask` returns. Hold no lock across a call.
 //!
